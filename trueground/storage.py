@@ -1,0 +1,189 @@
+"""Files by URI. The only module that knows ``file://`` from ``s3://``."""
+
+from __future__ import annotations
+
+import os
+import posixpath
+import tempfile
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import IO, Any
+from urllib.parse import quote, unquote, urlsplit
+
+import fsspec
+
+from trueground.errors import InputError, OutsideDataRootError
+
+SCHEMES = ("file", "s3")
+
+
+def join(base: str, *parts: str) -> str:
+    """Append path parts to a URI: ``join("s3://b/a/", "x", "y.json")`` is ``s3://b/a/x/y.json``."""
+    return "/".join([base.rstrip("/"), *(part.strip("/") for part in parts)])
+
+
+def name(uri: str) -> str:
+    """The last part of a URI's path."""
+    return posixpath.basename(uri.rstrip("/"))
+
+
+def parent(uri: str) -> str:
+    """The folder a URI lies in, without a closing slash."""
+    return uri.rstrip("/").rsplit("/", 1)[0]
+
+
+def file_uri(path: str | os.PathLike[str]) -> str:
+    """The ``file://`` URI of a path on this machine."""
+    return "file://" + quote(str(Path(path).expanduser().absolute()))
+
+
+class Storage:
+    """Read and write files at ``file://`` and ``s3://`` URIs.
+
+    Args:
+        data_root: the folder (or ``file://`` URI) that local paths must stay inside; ``None`` allows any local path.
+            Links are followed before the check, so a link cannot lead out.
+        s3_options: keyword arguments of :class:`s3fs.S3FileSystem` (``key``, ``secret``, ``endpoint_url``,
+            ``client_kwargs``). Without them boto's usual chain of credentials applies.
+    """
+
+    def __init__(
+        self, data_root: str | os.PathLike[str] | None = None, s3_options: Mapping[str, Any] | None = None
+    ) -> None:
+        if isinstance(data_root, str) and data_root.startswith("file://"):
+            data_root = unquote(urlsplit(data_root).path)
+        self.data_root = Path(data_root).expanduser().resolve() if data_root is not None else None
+        self.s3_options = dict(s3_options or {})
+
+    def _locate(self, uri: str) -> tuple[Any, str]:
+        """The file system of a URI and the path in it, checked.
+
+        Raises:
+            InputError: the URI has another scheme, or no path.
+            OutsideDataRootError: the path leaves the data root.
+        """
+        parts = urlsplit(uri)
+        if parts.scheme == "s3":
+            if not parts.netloc:
+                raise InputError("an s3:// URI needs a bucket", file=uri, hint="Write s3://bucket/key.")
+            # Not urlsplit's path: an S3 key may hold '?' and '#'.
+            return fsspec.filesystem("s3", **self.s3_options), uri[len("s3://") :]
+        if parts.scheme == "file":
+            if parts.netloc not in ("", "localhost"):
+                raise InputError("a file:// URI cannot name another machine", file=uri, hint="Write file:///path.")
+            path = Path(unquote(parts.path)).resolve()
+            if self.data_root is not None and not path.is_relative_to(self.data_root):
+                raise OutsideDataRootError(
+                    "the path lies outside the data root",
+                    file=uri,
+                    hint=f"Move the data below {self.data_root}, or start the service with another --data-root.",
+                )
+            return fsspec.filesystem("file"), str(path)
+        raise InputError(
+            f"cannot read the scheme {parts.scheme!r}" if parts.scheme else "this is a path, not a URI",
+            file=uri,
+            hint="Use file:///path/to/file or s3://bucket/key.",
+        )
+
+    def check(self, uri: str) -> None:
+        """Raise what any use of this URI would raise, without touching the file."""
+        self._locate(uri)
+
+    def open(self, uri: str, mode: str = "rb") -> IO[Any]:
+        """Open for reading (``r``, ``rb``), streaming. To write, use :meth:`write_bytes` or :meth:`writer`."""
+        if mode not in ("r", "rb"):
+            raise ValueError("Storage.open only reads; use Storage.writer to write")
+        files, path = self._locate(uri)
+        handle: IO[Any] = files.open(path, mode, **({"encoding": "utf-8", "newline": ""} if mode == "r" else {}))
+        return handle
+
+    def read_bytes(self, uri: str) -> bytes:
+        """The whole file. Raises ``FileNotFoundError`` where there is none."""
+        with self.open(uri) as handle:
+            data: bytes = handle.read()
+        return data
+
+    def read_text(self, uri: str) -> str:
+        """The whole file as UTF-8."""
+        return self.read_bytes(uri).decode("utf-8")
+
+    def writer(self, uri: str) -> AtomicWriter:
+        """A context manager that gives a binary handle; the file appears whole when the block ends, or not at all."""
+        files, path = self._locate(uri)
+        return AtomicWriter(files, path, local=uri.startswith("file:"))
+
+    def write_bytes(self, uri: str, data: bytes) -> None:
+        """Write a whole file. A reader sees the old content or the new, never a part."""
+        with self.writer(uri) as handle:
+            handle.write(data)
+
+    def write_text(self, uri: str, text: str) -> None:
+        """Write a whole file as UTF-8."""
+        self.write_bytes(uri, text.encode("utf-8"))
+
+    def exists(self, uri: str) -> bool:
+        """Whether a file, or a prefix with files below it, is there."""
+        files, path = self._locate(uri)
+        return bool(files.exists(path))
+
+    def size(self, uri: str) -> int:
+        """The size of a file in bytes. Raises ``FileNotFoundError`` where there is none."""
+        files, path = self._locate(uri)
+        return int(files.size(path))
+
+    def list(self, prefix: str) -> Iterator[str]:
+        """The URIs of all files below a prefix, in UTF-8 binary order."""
+        files, path = self._locate(prefix)
+        # S3's listing is cached by s3fs for the life of the process; a nightly build must see new files.
+        files.invalidate_cache()
+        found = sorted(files.find(path), key=lambda item: item.encode("utf-8"))
+        if prefix.startswith("s3:"):
+            return (f"s3://{item}" for item in found)
+        return (file_uri(item) for item in found)
+
+    def delete(self, uri: str) -> None:
+        """Remove a file; nothing happens where there is none."""
+        files, path = self._locate(uri)
+        if files.exists(path):
+            files.rm(path)
+
+
+class AtomicWriter:
+    """A file that appears under its name only when it is complete."""
+
+    def __init__(self, files: Any, path: str, *, local: bool) -> None:
+        self._files, self._path, self._local = files, path, local
+        self._handle: IO[bytes] | None = None
+        self._temporary: str | None = None
+
+    def __enter__(self) -> IO[bytes]:
+        if self._local:
+            folder = os.path.dirname(self._path)
+            os.makedirs(folder, exist_ok=True)
+            descriptor, self._temporary = tempfile.mkstemp(prefix=".writing-", dir=folder)
+            self._handle = os.fdopen(descriptor, "wb")
+        else:
+            # An S3 object appears when its upload completes.
+            self._handle = self._files.open(self._path, "wb")
+        assert self._handle is not None
+        return self._handle
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: object) -> None:
+        assert self._handle is not None
+        if not self._local:
+            if kind is not None and hasattr(self._handle, "discard"):
+                self._handle.discard()
+            else:
+                self._handle.close()
+            return
+        assert self._temporary is not None
+        if kind is not None:
+            self._handle.close()
+            os.unlink(self._temporary)
+            return
+        self._handle.flush()
+        os.fsync(self._handle.fileno())
+        self._handle.close()
+        # mkstemp makes files that only their owner reads; other services read what is written here.
+        os.chmod(self._temporary, 0o644)
+        os.replace(self._temporary, self._path)
