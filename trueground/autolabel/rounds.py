@@ -1,0 +1,244 @@
+"""Rounds: choose objects, people label them, train, label the sure ones by machine, enough?
+
+Each function is one step of one round and is safe to repeat. Round ``n`` reads what round ``n - 1`` wrote, so a
+round needs nothing but the run's folder.
+"""
+
+from __future__ import annotations
+
+import io
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Any
+
+from trueground.answers import consolidate_run, load_answers, read_job_answers, save_answers
+from trueground.manifests import object_key
+from trueground.run import Run
+from trueground.tasks.base import DataObject, Label
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from trueground.autolabel.model import LabelModel
+
+
+@dataclass(frozen=True)
+class RoundState:
+    """Where the run stands after a round. Counts are data objects."""
+
+    round: int
+    objects: int
+    human: int
+    machine: int
+
+    @property
+    def open(self) -> int:
+        """Objects without a label."""
+        return self.objects - self.human - self.machine
+
+    @property
+    def done(self) -> bool:
+        """Whether every object has a label."""
+        return self.open == 0
+
+
+def choose(run: Run, number: int) -> int:
+    """Choose what people label in this round and write its manifest.
+
+    Returns:
+        How many objects people get; 0 where nothing is left to label.
+    """
+    objects = run.objects()
+    state = read_state(run, number - 1)
+    if state is not None and state.done:
+        return 0
+    keys = [object_key(line) for line in objects]
+    human, machine = human_labels(run, number - 1), machine_labels(run, number - 1)
+    last = number == run.project.rounds.maximum or not run.project.auto_label.enabled
+    if last:
+        # What no round could settle goes to people: the data set ends complete.
+        plan = None
+        chosen = [index for index, key in enumerate(keys) if key not in human and key not in machine]
+    else:
+        plan = _plan(run, number, objects, keys, human, machine)
+        chosen = sorted({*plan.query, *plan.audit})
+    run.write_json(None if plan is None else asdict(plan), "rounds", str(number), "plan.json")
+    run.write_objects((objects[index] for index in chosen), "rounds", str(number), "input.manifest")
+    return len(chosen)
+
+
+def collect(run: Run, number: int, job_output: str) -> int:
+    """Read the labeling job's raw answers and consolidate all that is known so far.
+
+    Args:
+        run: the run.
+        number: the round.
+        job_output: the labeling job's own output folder.
+
+    Returns:
+        How many answers the round brought.
+    """
+    answers = list(read_job_answers(run.storage, job_output, run.uri("rounds", str(number), "input.manifest")))
+    count = save_answers(run, answers, "rounds", str(number), "answers.jsonl")
+    labels = consolidate_run(run, round_answers(run, number))
+    run.write_labels(labels.values(), "rounds", str(number), "labels.jsonl")
+    return count
+
+
+def train(run: Run, number: int) -> dict[str, Any]:
+    """Train on the human labels so far; the model chooses and labels in the next round.
+
+    Returns:
+        What to log: training objects, and the accuracy by leave-one-out against the consolidated labels.
+    """
+    import numpy as np
+
+    from trueground.autolabel.model import LabelModel
+
+    human = human_labels(run, number)
+    objects = run.objects()
+    index = {object_key(line): position for position, line in enumerate(objects)}
+    keys = [key for key in human if key in index]
+    targets = np.array([human[key].value for key in keys])
+    if len(set(targets.tolist())) < 2:
+        return {"objects": len(keys), "skipped": "people gave fewer than two classes so far"}
+    rows = features(run, objects)[[index[key] for key in keys]]
+    weights = np.array([max(human[key].confidence, 0.05) for key in keys])
+    model = LabelModel().fit(rows, targets, sample_weight=weights)
+    run.storage.write_bytes(run.uri("rounds", str(number), "model.skops"), model.to_bytes())
+    guesses = np.asarray(model.classes_)[np.argmax(model.leave_one_out_proba_, axis=1)]
+    return {"objects": len(keys), "leave_one_out_accuracy": round(float(np.mean(guesses == targets)), 4)}
+
+
+def auto_label(run: Run, number: int) -> dict[str, Any]:
+    """Settle this round's proposal by what people said of its audit sample, and keep the machine labels that hold.
+
+    Returns:
+        What to log: proposed, audited, wrong, accepted, and the bound.
+    """
+    from trueground.autolabel.audit import settle_round
+    from trueground.autolabel.choose import RoundPlan
+
+    facts = run.read_json("rounds", str(number), "plan.json")
+    accepted: list[Label] = []
+    summary: dict[str, Any] = {"proposed": 0, "accepted": 0}
+    if facts is not None and facts["proposal"]:
+        plan = RoundPlan(**facts)
+        keys = [object_key(line) for line in run.objects()]
+        human = human_labels(run, number)
+        by_index = {i: human[key].value for i, key in enumerate(keys) if key in human}
+        settlement = settle_round(plan, by_index)
+        accepted = [
+            Label(keys[index], value, confidence, human=False, extra={"round": number})
+            for index, value, confidence in zip(
+                settlement.accepted, settlement.classes, settlement.confidence, strict=True
+            )
+        ]
+        summary = {
+            "proposed": len(plan.proposal),
+            "audited": settlement.audited,
+            "wrong": settlement.wrong,
+            "error_bound": settlement.error_bound,
+            "accepted": len(accepted),
+        }
+    earlier = machine_labels(run, number - 1)
+    run.write_labels([*earlier.values(), *accepted], "rounds", str(number), "machine.jsonl")
+    run.write_json(summary, "rounds", str(number), "settlement.json")
+    return summary
+
+
+def finish_round(run: Run, number: int) -> RoundState:
+    """Count where the run stands and keep it: the next round starts from here."""
+    human, machine = human_labels(run, number), machine_labels(run, number)
+    both = human.keys() & machine.keys()
+    assert not both, f"objects with a human and a machine label: {sorted(both)[:3]}"
+    state = RoundState(number, len(run.objects()), len(human), len(machine))
+    run.write_json(asdict(state), "rounds", str(number), "state.json")
+    return state
+
+
+def read_state(run: Run, number: int) -> RoundState | None:
+    """The state after a round; where the round was skipped, after the last one that ran."""
+    for earlier in range(number, 0, -1):
+        facts = run.read_json("rounds", str(earlier), "state.json")
+        if facts is not None:
+            return RoundState(**facts)
+    return None
+
+
+def last_round(run: Run) -> int:
+    """The number of the last round that finished, 0 where none did."""
+    state = read_state(run, run.project.rounds.maximum)
+    return state.round if state else 0
+
+
+def human_labels(run: Run, number: int) -> dict[str, Label]:
+    """All human labels after a round."""
+    return run.read_labels("rounds", str(number), "labels.jsonl")
+
+
+def machine_labels(run: Run, number: int) -> dict[str, Label]:
+    """All machine labels after a round."""
+    return run.read_labels("rounds", str(number), "machine.jsonl")
+
+
+def round_answers(run: Run, number: int) -> list[Any]:
+    """The raw answers of all rounds up to this one."""
+    return [
+        answer for earlier in range(1, number + 1) for answer in load_answers(run, "rounds", str(earlier), "answers.jsonl")
+    ]
+
+
+def features(run: Run, objects: list[DataObject]) -> NDArray[np.float32]:
+    """The objects as numbers, ``[objects, features]``; computed once a run."""
+    import numpy as np
+
+    uri = run.uri("features.npy")
+    if run.storage.exists(uri):
+        rows: NDArray[np.float32] = np.load(io.BytesIO(run.storage.read_bytes(uri)), allow_pickle=False)
+        if len(rows) == len(objects):
+            return rows
+    rows = compute_features(run, objects)
+    buffer = io.BytesIO()
+    np.save(buffer, rows, allow_pickle=False)
+    run.storage.write_bytes(uri, buffer.getvalue())
+    return rows
+
+
+def compute_features(run: Run, objects: list[DataObject]) -> NDArray[np.float32]:
+    """The objects of a task type as numbers, ``[objects, features]``."""
+    from trueground.autolabel.features import image_features, text_features
+
+    key = run.task_type.source_key
+    if run.task_type.media == "text":
+        return text_features([line[key] for line in objects])
+    return image_features(run.storage.read_bytes(line[key]) for line in objects)
+
+
+def _plan(
+    run: Run, number: int, objects: list[DataObject], keys: list[str], human: dict[str, Label], machine: dict[str, Label]
+) -> Any:
+    from trueground.autolabel.choose import AutoLabelSettings, plan_round
+
+    promise, rounds = run.project.auto_label, run.project.rounds
+    return plan_round(
+        features(run, objects),
+        human={i: human[key].value for i, key in enumerate(keys) if key in human},
+        machine={i for i, key in enumerate(keys) if key in machine},
+        classes=run.categories,
+        model=_model(run, number - 1),
+        settings=AutoLabelSettings(accuracy=promise.accuracy, confidence=promise.confidence),
+        round=number,
+        rounds=rounds.maximum,
+        budget=rounds.first if number == 1 else rounds.each,
+        seed=rounds.seed,
+    )
+
+
+def _model(run: Run, number: int) -> LabelModel | None:
+    from trueground.autolabel.model import LabelModel
+
+    uri = run.uri("rounds", str(number), "model.skops")
+    if number < 1 or not run.storage.exists(uri):
+        return None
+    return LabelModel.from_bytes(run.storage.read_bytes(uri))
