@@ -1,1 +1,1 @@
-
+"""The AWS wire: protocol, signature, errors; one module a resource."""

@@ -1,0 +1,1 @@
+"""Labeling jobs: create, describe, list, stop."""

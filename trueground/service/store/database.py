@@ -1,0 +1,96 @@
+"""How to reach the store: connections, transactions, migrations."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from alembic import command
+from alembic.config import Config
+from sqlalchemy import Connection, Engine, create_engine, event, make_url, text
+
+from trueground.errors import InputError
+
+MIGRATIONS = Path(__file__).parent / "migrations"
+_MIGRATION_LOCK = 7_468_301_932_251
+
+
+def now() -> datetime:
+    """The time, in UTC. The store keeps no other."""
+    return datetime.now(UTC)
+
+
+class Database:
+    """The store of one labeling service: SQLite (one machine) or PostgreSQL, with the same code.
+
+    Threads may share it. On SQLite a write takes the store's one write lock at its begin, so two writers wait for
+    each other and never fail half-way; an acknowledged write is on disk (``synchronous=FULL``).
+
+    Args:
+        url: an SQLAlchemy URL; ``postgresql://`` is taken as ``postgresql+psycopg://``.
+    """
+
+    def __init__(self, url: str) -> None:
+        parsed = make_url(url)
+        if parsed.drivername in ("postgresql", "postgres"):
+            parsed = parsed.set(drivername="postgresql+psycopg")
+        self.dialect = parsed.get_backend_name()
+        if self.dialect not in ("sqlite", "postgresql"):
+            raise InputError(
+                f"the store cannot be kept in {self.dialect!r}",
+                field="store",
+                hint="Use sqlite:///path/store.db or postgresql://user:password@host/name.",
+            )
+        options: dict[str, Any] = {"pool_size": 10, "max_overflow": 40, "pool_pre_ping": self.dialect == "postgresql"}
+        if self.dialect == "sqlite":
+            if parsed.database in (None, "", ":memory:"):
+                raise InputError("the store must be a file", field="store", hint="Use sqlite:///path/store.db.")
+            Path(str(parsed.database)).parent.mkdir(parents=True, exist_ok=True)
+            options["connect_args"] = {"timeout": 30}
+        self._writer: Engine = create_engine(parsed, **options)
+        if self.dialect == "sqlite":
+            event.listen(self._writer, "connect", _set_up_sqlite)
+            event.listen(self._writer, "begin", _begin_sqlite)
+        self._reader = self._writer.execution_options(trueground_read=True)
+
+    @contextmanager
+    def write(self) -> Iterator[Connection]:
+        """A transaction that writes. Leaving the block commits; an exception undoes everything."""
+        with self._writer.begin() as connection:
+            yield connection
+
+    @contextmanager
+    def read(self) -> Iterator[Connection]:
+        """A transaction that only reads; it waits for no writer."""
+        with self._reader.connect() as connection:
+            yield connection
+
+    def migrate(self) -> None:
+        """Bring the tables to this version. Several processes may do so at once; one does the work."""
+        config = Config()
+        config.set_main_option("script_location", str(MIGRATIONS).replace("%", "%%"))
+        with self.write() as connection:
+            if self.dialect == "postgresql":
+                connection.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": _MIGRATION_LOCK})
+            config.attributes["connection"] = connection
+            command.upgrade(config, "head")
+
+    def close(self) -> None:
+        """Close all connections."""
+        self._writer.dispose()
+
+
+def _set_up_sqlite(connection: Any, _record: object) -> None:
+    # SQLAlchemy's own BEGIN (below) rather than sqlite3's, which begins late and only for some statements.
+    connection.isolation_level = None
+    for pragma in ("journal_mode = WAL", "synchronous = FULL", "foreign_keys = ON", "busy_timeout = 30000"):
+        connection.execute(f"PRAGMA {pragma}")
+
+
+def _begin_sqlite(connection: Connection) -> None:
+    # A transaction that reads first and writes later can fail when another one wrote in between; so writers say so.
+    reads = connection.get_execution_options().get("trueground_read")
+    connection.exec_driver_sql("BEGIN" if reads else "BEGIN IMMEDIATE")
