@@ -1,0 +1,1 @@
+"""Trueground's operators, sensors and triggers: where Airflow meets the library."""

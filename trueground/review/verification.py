@@ -11,7 +11,7 @@ import math
 import random
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field
-from datetime import datetime
+from datetime import UTC, datetime
 
 from trueground.answers import consolidate_run, load_answers, read_job_answers, save_answers
 from trueground.autolabel.rounds import human_labels, last_round, machine_labels, round_answers
@@ -64,8 +64,13 @@ def choose(run: Run) -> int:
     )
     run.write_json(asdict(choice), "verification", "choice.json")
     judged = {*choice.least_sure, *(key for keys in choice.sample.values() for key in keys)}
-    lines = (line for line in run.objects() if object_key(line) in judged)
-    return run.write_objects((with_label(run, line, labels) for line in lines), "verification", "input.manifest")
+    created, job_name = datetime.now(UTC).replace(tzinfo=None), run.project.job_name(run.name, "labels")
+    lines = (
+        with_label(run, line, labels, job_name=job_name, created=created)
+        for line in run.objects()
+        if object_key(line) in judged
+    )
+    return run.write_objects(lines, "verification", "input.manifest")
 
 
 def share_sample(total: int, populations: Mapping[str, int]) -> dict[str, int]:
@@ -178,14 +183,12 @@ def _changed(keys: Iterable[str], before: Mapping[str, Label], after: Mapping[st
 
 
 def with_label(
-    run: Run, line: DataObject, labels: Mapping[str, Label], *, job_name: str = "", created: datetime | None = None
+    run: Run, line: DataObject, labels: Mapping[str, Label], *, job_name: str, created: datetime
 ) -> DataObject:
-    """A manifest line with the label it has in ``labels``, in Ground Truth's form."""
+    """A manifest line with the label it has in ``labels``, in Ground Truth's form. ``created`` is UTC without zone."""
     label = labels[object_key(line)]
     attribute = run.project.label_attribute
-    written = run.task_type.write_label(
-        label, attribute, run.categories, job_name=job_name or run.project.name, created=created or datetime.now()
-    )
+    written = run.task_type.write_label(label, attribute, run.categories, job_name=job_name, created=created)
     if status := label.extra.get("adjustment-status"):
         written[f"{attribute}-metadata"]["adjustment-status"] = status
     return {**line, **written}

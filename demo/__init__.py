@@ -1,0 +1,1 @@
+"""`make demo` and `make up`: Airflow on this machine, a real data set, people who are simulated."""

@@ -1,0 +1,57 @@
+"""What the operators of a labeling project share."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from airflow.sdk import BaseOperator
+from airflow.sdk.exceptions import AirflowFailException
+
+from operators.connections import PROJECTS_FOLDER, data_root, storage_of
+from trueground.errors import InputError
+from trueground.project import load_project
+
+if TYPE_CHECKING:
+    from airflow.sdk import Context
+
+    from trueground.project import Project
+    from trueground.run import Run
+
+
+class ProjectOperator(BaseOperator):
+    """A step of a project's pipeline. Subclasses write :meth:`step`.
+
+    Args:
+        project: the file name of the project in ``include/projects/``.
+        run_name: the run whose folder the step works in; the DAG run's id by default.
+    """
+
+    template_fields: Sequence[str] = ("project", "run_name")
+
+    def __init__(self, *, project: str, run_name: str = "{{ run_id }}", **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.project = project
+        self.run_name = run_name
+
+    def execute(self, context: Context) -> Any:
+        """Run the step; bad input fails the task at once, because trying again cannot mend it."""
+        try:
+            return self.step(self.open_run(), context)
+        except InputError as error:
+            raise AirflowFailException(str(error)) from error
+
+    def step(self, run: Run, context: Context) -> Any:
+        """What the operator does; returns what the next task needs to know."""
+        raise NotImplementedError
+
+    def read_project(self) -> Project:
+        """The project as its file says now."""
+        return load_project(PROJECTS_FOLDER / self.project, data_root=data_root())
+
+    def open_run(self) -> Run:
+        """The run's folder, reached with the project's connection."""
+        from trueground.run import Run
+
+        project = self.read_project()
+        return Run(project, self.run_name, storage_of(project.connection))

@@ -1,0 +1,66 @@
+"""From an Airflow connection to the labeling service and to the files."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any
+
+from airflow.providers.amazon.aws.hooks.base_aws import AwsBaseHook
+
+from trueground.storage import Storage
+
+HERE = Path(__file__).resolve().parents[2]
+PROJECTS_FOLDER = HERE / "include" / "projects"
+TEMPLATES_FOLDER = HERE / "include" / "templates"
+
+LOCAL_ROLE = "arn:aws:iam::000000000000:role/trueground"
+"""The role named in requests where the connection names none; Trueground's own service has no use for it."""
+
+
+class LabelingServiceHook(AwsBaseHook):
+    """The ``sagemaker`` client of a connection: Ground Truth on AWS, or Trueground's service at its ``endpoint_url``.
+
+    The connection's extra may hold ``labeling_role_arn``, the role that Ground Truth works under.
+    """
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        kwargs["client_type"] = "sagemaker"
+        super().__init__(*args, **kwargs)
+
+    @property
+    def labeling_role(self) -> str:
+        """The ``RoleArn`` of labeling jobs."""
+        role: str = self.conn_config.extra_config.get("labeling_role_arn", LOCAL_ROLE)
+        return role
+
+
+class HumanLoopHook(AwsBaseHook):
+    """The ``sagemaker-a2i-runtime`` client of a connection: Amazon A2I, or Trueground's service."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        kwargs["client_type"] = "sagemaker-a2i-runtime"
+        super().__init__(*args, **kwargs)
+
+
+def data_root() -> str:
+    """Where projects' relative paths start: a folder on this machine, or an ``s3://`` prefix."""
+    return os.environ.get("TRUEGROUND_DATA_ROOT") or str(HERE / "data")
+
+
+def storage_of(connection: str) -> Storage:
+    """Files as the connection may see them: S3 with its keys and endpoint, local paths inside the data root."""
+    root = data_root()
+    if not root.startswith("s3://"):
+        return Storage(data_root=root)
+    hook = AwsBaseHook(aws_conn_id=connection, client_type="s3")
+    keys = hook.get_session().get_credentials().get_frozen_credentials()
+    return Storage(
+        s3_options={
+            "key": keys.access_key,
+            "secret": keys.secret_key,
+            "token": keys.token,
+            "endpoint_url": hook.conn_config.get_service_endpoint_url(service_name="s3"),
+            "client_kwargs": {"region_name": hook.region_name},
+        }
+    )

@@ -1,0 +1,81 @@
+"""A sensor for any DAG: wait for people's work that was started elsewhere."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from airflow.sdk import BaseOperator
+from airflow.sdk.exceptions import AirflowFailException
+
+from operators.triggers import HumanLoopsTrigger, LabelingJobTrigger
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from airflow.sdk import Context
+
+
+class HumanReviewSensor(BaseOperator):
+    """Wait for a labeling job, or for all of a set of human loops, without holding a worker.
+
+    Give one of the two. The work may have been started by a script, a notebook, another DAG or the AWS console.
+
+    Args:
+        labeling_job: the name of a labeling job. Templated.
+        human_loops: the names of human loops. Templated.
+        connection: the Airflow connection of the labeling service. Templated.
+        poll_interval: seconds between two looks.
+        accept: the statuses that count as success; any other fails the task.
+
+    Returns:
+        For a labeling job ``{"job_name", "status"}``; for human loops ``{"human_loops": {name: status}}``.
+
+    Raises:
+        AirflowFailException: the work ended in another status, or there is no such job or loop.
+    """
+
+    template_fields: Sequence[str] = ("labeling_job", "human_loops", "connection")
+
+    def __init__(
+        self,
+        *,
+        labeling_job: str | None = None,
+        human_loops: Any = None,
+        connection: str = "trueground",
+        poll_interval: float = 5.0,
+        accept: Sequence[str] = ("Completed", "Stopped"),
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        if (labeling_job is None) == (human_loops is None):
+            raise ValueError("HumanReviewSensor waits for labeling_job or human_loops: give one of the two")
+        self.labeling_job = labeling_job
+        self.human_loops = human_loops
+        self.connection = connection
+        self.poll_interval = poll_interval
+        self.accept = accept
+
+    def execute(self, context: Context) -> Any:
+        """Hand the wait to the triggerer."""
+        if self.labeling_job is not None:
+            trigger: Any = LabelingJobTrigger(
+                job_name=self.labeling_job, connection=self.connection, poll_interval=self.poll_interval
+            )
+        else:
+            loops = list(self.human_loops)
+            if not loops:
+                return {"human_loops": {}}
+            trigger = HumanLoopsTrigger(
+                human_loops=loops, connection=self.connection, poll_interval=self.poll_interval
+            )
+        self.defer(trigger=trigger, method_name="resume")
+
+    def resume(self, context: Context, event: dict[str, Any]) -> dict[str, Any]:
+        """Judge how the work ended."""
+        if "error" in event:
+            raise AirflowFailException(event["error"])
+        statuses = event.get("human_loops") or {event["job_name"]: event["status"]}
+        wrong = {name: status for name, status in statuses.items() if status not in self.accept}
+        if wrong:
+            raise AirflowFailException(f"ended otherwise than {' or '.join(self.accept)}: {wrong}")
+        return event

@@ -1,0 +1,55 @@
+"""Operators at the end of a run: check the labels, publish them."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from airflow.sdk import Asset
+from airflow.sdk.exceptions import AirflowFailException
+
+from operators.base import ProjectOperator
+
+if TYPE_CHECKING:
+    from airflow.sdk import Context
+
+    from trueground.run import Run
+
+
+class CheckLabelsOperator(ProjectOperator):
+    """Check the labels before anyone relies on them; what is wrong is written as a page, and the task fails."""
+
+    def step(self, run: Run, context: Context) -> dict[str, Any]:
+        """Write the final labels and check them."""
+        from trueground.publish import check_final_labels
+
+        checks, page = check_final_labels(run)
+        if not checks.passed:
+            failed = [result.name for result in checks.results if not result.passed]
+            raise AirflowFailException(f"the labels do not pass {', '.join(failed)}; see {page}")
+        return {"page": page}
+
+
+class PublishLabelsOperator(ProjectOperator):
+    """Publish the label set: manifest, table, certificate, report; and tell everyone who waits for it.
+
+    The asset event's ``extra`` carries the URIs, the counts and the certificate.
+
+    Args:
+        labels: the asset of the project's labels.
+    """
+
+    def __init__(self, *, labels: Asset, **kwargs: Any) -> None:
+        super().__init__(outlets=[labels], **kwargs)
+        self.labels = labels
+
+    def step(self, run: Run, context: Context) -> dict[str, Any]:
+        """Publish, then move the watermark."""
+        from trueground.publish import publish
+
+        state = context["asset_state_store"][self.labels]
+        relabel_all = str(context["params"].get("relabel_all")) == "True"
+        published = publish(run, previous=None if relabel_all else state.get("labels"))
+        context["outlet_events"][self.labels].extra = published
+        state.set("labels", published["labels"])
+        self.log.info("published: %s", published)
+        return published

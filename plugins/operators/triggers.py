@@ -1,0 +1,127 @@
+"""Triggers: what waits for people while no worker is held. One trigger a labeling job, or a set of human loops."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from typing import Any
+
+from airflow.providers.amazon.aws.hooks.base_aws import AwsBaseHook
+from airflow.triggers.base import BaseTrigger, TriggerEvent
+from botocore.exceptions import BotoCoreError, ClientError
+
+from operators.connections import HumanLoopHook, LabelingServiceHook
+
+JOB_OVER = ("Completed", "Failed", "Stopped")
+LOOP_OVER = ("Completed", "Failed", "Stopped")
+
+LONGEST_PAUSE = 60.0
+"""Seconds between attempts, at the most, while the service cannot be reached."""
+
+
+class PollingTrigger(BaseTrigger):
+    """Ask an AWS API again and again until it says that the work is over.
+
+    A service that is down, restarting or throttling is asked again later: people's work outlives it.
+
+    Args:
+        connection: the Airflow connection of the labeling service.
+        poll_interval: seconds between two looks.
+    """
+
+    hook_class: type[AwsBaseHook]
+
+    def __init__(self, *, connection: str, poll_interval: float, **fields: Any) -> None:
+        super().__init__()
+        self.connection = connection
+        self.poll_interval = poll_interval
+        self.fields = fields
+
+    def serialize(self) -> tuple[str, dict[str, Any]]:
+        """The class and what its constructor takes."""
+        kind = type(self)
+        return (
+            f"{kind.__module__}.{kind.__qualname__}",
+            {"connection": self.connection, "poll_interval": self.poll_interval, **self.fields},
+        )
+
+    async def look(self, client: Any) -> dict[str, Any] | None:
+        """Ask once. Returns the event's payload once the work is over, else ``None``."""
+        raise NotImplementedError
+
+    async def run(self) -> AsyncIterator[TriggerEvent]:
+        """Yield one event, once the work is over or cannot be found."""
+        hook = self.hook_class(aws_conn_id=self.connection)
+        pause = self.poll_interval
+        while True:
+            try:
+                async with await hook.get_async_conn() as client:
+                    while True:
+                        result = await self.look(client)
+                        pause = self.poll_interval
+                        if result is not None:
+                            yield TriggerEvent(result)
+                            return
+                        await asyncio.sleep(pause)
+            except ClientError as error:
+                status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
+                if status < 500 and status != 429 and error.response["Error"]["Code"] != "ThrottlingException":
+                    yield TriggerEvent({"error": str(error)})
+                    return
+                self.log.warning("the labeling service answered: %s", error)
+            except (BotoCoreError, OSError) as error:
+                self.log.warning("cannot reach the labeling service, will ask again: %s", error)
+            pause = min(pause * 1.5, LONGEST_PAUSE)
+            await asyncio.sleep(pause)
+
+
+class LabelingJobTrigger(PollingTrigger):
+    """Fires when a labeling job is over.
+
+    Args:
+        job_name: the labeling job.
+    """
+
+    hook_class = LabelingServiceHook
+
+    def __init__(self, *, job_name: str, connection: str, poll_interval: float = 3.0) -> None:
+        super().__init__(connection=connection, poll_interval=poll_interval, job_name=job_name)
+        self.job_name = job_name
+        self._seen: dict[str, int] | None = None
+
+    async def look(self, client: Any) -> dict[str, Any] | None:
+        """Describe the job, and log how far it is whenever that changed."""
+        job = await client.describe_labeling_job(LabelingJobName=self.job_name)
+        counters = job["LabelCounters"]
+        if counters != self._seen:
+            self._seen = counters
+            self.log.info("%s: %s, %s", self.job_name, job["LabelingJobStatus"], counters)
+        if job["LabelingJobStatus"] not in JOB_OVER:
+            return None
+        return {"job_name": self.job_name, "status": job["LabelingJobStatus"]}
+
+
+class HumanLoopsTrigger(PollingTrigger):
+    """Fires when all of a set of human loops are over.
+
+    Args:
+        human_loops: their names.
+    """
+
+    hook_class = HumanLoopHook
+
+    def __init__(self, *, human_loops: list[str], connection: str, poll_interval: float = 3.0) -> None:
+        super().__init__(connection=connection, poll_interval=poll_interval, human_loops=human_loops)
+        self.human_loops = human_loops
+        self._over: dict[str, str] = {}
+
+    async def look(self, client: Any) -> dict[str, Any] | None:
+        """Describe the loops that were not over at the last look."""
+        for name in self.human_loops:
+            if name in self._over:
+                continue
+            loop = await client.describe_human_loop(HumanLoopName=name)
+            if loop["HumanLoopStatus"] not in LOOP_OVER:
+                return None
+            self._over[name] = loop["HumanLoopStatus"]
+        return {"human_loops": self._over}

@@ -1,0 +1,64 @@
+"""Operators for verification (people judge labels) and adjustment (people correct what was rejected)."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from airflow.sdk.exceptions import AirflowSkipException
+
+from operators.base import ProjectOperator
+
+if TYPE_CHECKING:
+    from airflow.sdk import Context
+
+    from trueground.run import Run
+
+
+class ChooseLabelsToVerifyOperator(ProjectOperator):
+    """Choose the labels that the verifying team judges: the least sure ones and a random sample of the rest."""
+
+    def step(self, run: Run, context: Context) -> dict[str, Any]:
+        """Write the manifest of the verification job."""
+        from trueground.review import verification
+
+        count = verification.choose(run)
+        if count == 0:
+            raise AirflowSkipException("no labels to verify")
+        return {"manifest": run.uri("verification", "input.manifest"), "objects": count}
+
+
+class _JobResultOperator(ProjectOperator):
+    """Takes ``job``, what the labeling job's task returned. Templated."""
+
+    template_fields = (*ProjectOperator.template_fields, "job")
+
+    def __init__(self, *, job: Any, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.job = job
+
+
+class CollectJudgementsOperator(_JobResultOperator):
+    """Read the judgements; skips what follows (the adjustment) where nothing was rejected."""
+
+    def step(self, run: Run, context: Context) -> dict[str, Any]:
+        """Write the manifest of the adjustment job."""
+        from trueground.review import verification
+
+        counts = verification.collect(run, self.job["output"])
+        self.log.info("%d labels judged, %d rejected", counts["judged"], counts["rejected"])
+        context["ti"].xcom_push("judgements", counts)
+        if counts["rejected"] == 0:
+            raise AirflowSkipException("no label was rejected")
+        return {"manifest": run.uri("adjustment", "input.manifest"), **counts}
+
+
+class AdjustLabelsOperator(_JobResultOperator):
+    """Read the corrections of rejected labels."""
+
+    def step(self, run: Run, context: Context) -> dict[str, Any]:
+        """Keep the adjustment's answers in the run."""
+        from trueground.review import verification
+
+        counts = verification.adjust(run, self.job["output"])
+        self.log.info("%d labels looked at again, %d changed", counts["looked_at"], counts["changed"])
+        return counts

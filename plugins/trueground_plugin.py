@@ -1,0 +1,56 @@
+"""What Trueground adds to Airflow: the portal, its place in the navigation, and the tab that shows a task's work.
+
+The scheduler, the dag-processor and every task import this file too, so it loads the service only where it is served.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from airflow.plugins_manager import AirflowPlugin
+from operators.labeling_job import PORTAL_PREFIX, LabelingJobLink
+
+
+class _ServedOnDemand:
+    """The list of FastAPI apps, made when the api-server asks for it."""
+
+    def __init__(self) -> None:
+        self._apps: list[dict[str, Any]] = []
+
+    def __iter__(self) -> Iterator[dict[str, Any]]:
+        if not self._apps:
+            from airflow_identity import identity_of
+
+            from trueground.service.app import create_app
+            from trueground.service.settings import ServiceSettings
+
+            app = create_app(ServiceSettings.from_environment(), external_identity=identity_of)
+            self._apps.append({"app": app, "url_prefix": PORTAL_PREFIX, "name": "Trueground"})
+        return iter(self._apps)
+
+    def __bool__(self) -> bool:
+        return True
+
+
+class TruegroundPlugin(AirflowPlugin):
+    """The labeling service and portal, mounted in Airflow's api-server."""
+
+    name = "trueground"
+    fastapi_apps = _ServedOnDemand()
+    external_views = [
+        {
+            "name": "Labeling",
+            "href": f"{PORTAL_PREFIX}/",
+            "destination": "nav",
+            "url_route": "labeling",
+            "nav_top_level": True,
+        },
+        {
+            "name": "Labeling job",
+            "href": f"{PORTAL_PREFIX}/airflow/task?dag={{DAG_ID}}&run={{RUN_ID}}&task={{TASK_ID}}&map={{MAP_INDEX}}",
+            "destination": "task_instance",
+            "url_route": "labeling-job",
+        },
+    ]
+    operator_extra_links = [LabelingJobLink()]
