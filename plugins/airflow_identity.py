@@ -5,30 +5,33 @@ Airflow does not guard mounted apps; what it offers for it is not a promised int
 
 from __future__ import annotations
 
+import asyncio
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from starlette.requests import Request
 
-    from trueground.service.identity import Identity
+    from trueground.service.security import Identity
 
 
 def identity_of(request: Request) -> Identity | None:
     """The portal's manager, where the browser's Airflow session may edit DAGs; ``None`` for anyone else."""
     from airflow.api_fastapi.app import get_auth_manager
     from airflow.api_fastapi.auth.managers.base_auth_manager import COOKIE_NAME_JWT_TOKEN
+    from airflow.api_fastapi.core_api.security import resolve_user_from_token
+    from fastapi import HTTPException
 
-    from trueground.service.identity import Identity
+    from trueground.service.security import Identity
 
     token = request.cookies.get(COOKIE_NAME_JWT_TOKEN)
     if not token:
         return None
-    manager = get_auth_manager()
     try:
-        user = manager.deserialize_user(manager._get_token_validator().validated_claims(token))
-    except Exception:
-        # Whatever is wrong with a token, its bearer is nobody.
+        # The portal asks from a worker thread, where no event loop runs.
+        user = asyncio.run(resolve_user_from_token(token))
+    except HTTPException:
         return None
+    manager = get_auth_manager()
     if not manager.is_authorized_dag(method="PUT", user=user):
         return None
     return Identity(kind="manager", username=str(user.get_id()), name=user.get_name(), worker_id=None, source="airflow")

@@ -11,7 +11,7 @@ from airflow.providers.amazon.aws.hooks.base_aws import AwsBaseHook
 from trueground.storage import Storage
 
 HERE = Path(__file__).resolve().parents[2]
-PROJECTS_FOLDER = HERE / "include" / "projects"
+PROJECTS_FOLDER = Path(os.environ.get("TRUEGROUND_PROJECTS") or HERE / "include" / "projects")
 TEMPLATES_FOLDER = HERE / "include" / "templates"
 
 LOCAL_ROLE = "arn:aws:iam::000000000000:role/trueground"

@@ -1,0 +1,94 @@
+"""The DAG files, parsed by Airflow itself."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+pytestmark = pytest.mark.airflow
+
+ROOT = Path(__file__).resolve().parents[2]
+
+PARSE = """
+import sys
+sys.path[:0] = [{plugins!r}]
+from airflow.dag_processing.dagbag import DagBag
+bag = DagBag({dags!r})
+print("DAGS", *sorted(bag.dags))
+for file, error in bag.import_errors.items():
+    print("ERROR", file, error)
+"""
+
+
+def parse(projects: Path, tmp_path: Path, code: str = PARSE) -> str:
+    """What Airflow says of the DAG files, in a process of its own."""
+    import os
+
+    script = code.format(plugins=str(ROOT / "plugins"), dags=str(ROOT / "dags"))
+    environment = {**os.environ, "TRUEGROUND_PROJECTS": str(projects), "AIRFLOW_HOME": str(tmp_path / "airflow")}
+    done = subprocess.run([sys.executable, "-c", script], env=environment, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def test_the_project_files_of_the_repository_make_their_dags(tmp_path: Path) -> None:
+    said = parse(ROOT / "include" / "projects", tmp_path)
+    assert "ERROR" not in said
+    assert "DAGS label_digits retrain_digits stop_labeling_job" in said
+
+
+def test_a_broken_project_names_file_line_and_field_and_leaves_the_other_dags(tmp_path: Path) -> None:
+    projects = tmp_path / "projects"
+    shutil.copytree(ROOT / "include" / "projects", projects)
+    text = (projects / "digits.yaml").read_text()
+    broken = text.replace("name: digits", "name: cats").replace("workers_per_object:", "workers_per_objekt:")
+    (projects / "cats.yaml").write_text(broken)
+    line = 1 + broken.splitlines().index(next(x for x in broken.splitlines() if "workers_per_objekt" in x))
+
+    said = parse(projects, tmp_path)
+
+    assert "label_digits" in said
+    assert "label_cats" not in said
+    error = said[said.index("ERROR") :]
+    assert "broken_projects.py" in error
+    assert f"cats.yaml:{line}: people.workers_per_objekt" in error
+    assert "workers_per_object" in error
+
+
+def test_every_broken_project_is_named_at_once(tmp_path: Path) -> None:
+    projects = tmp_path / "projects"
+    projects.mkdir()
+    (projects / "one.yaml").write_text("name: one\ncolour: red\n")
+    (projects / "two.yaml").write_text("name: [two\n")
+    said = parse(projects, tmp_path)
+    assert "one.yaml" in said
+    assert "two.yaml" in said
+
+
+def test_parsing_loads_nothing_heavy(tmp_path: Path) -> None:
+    """A DAG file is parsed again and again; what takes seconds to import belongs inside tasks."""
+    code = PARSE + (
+        'print("HEAVY", *({{"great_expectations", "sklearn", "matplotlib", "scipy", "pyarrow"}} & set(sys.modules)))\n'
+    )
+    said = parse(ROOT / "include" / "projects", tmp_path, code)
+    assert "HEAVY\n" in said
+
+
+def test_the_plugin_loads_and_does_not_shadow_the_standard_library(tmp_path: Path) -> None:
+    code = """
+import sys
+sys.path[:0] = [{plugins!r}]
+import queue
+from airflow import plugins_manager
+names = [p.name for p in plugins_manager._get_plugins()[0]]
+errors = plugins_manager.get_import_errors() if hasattr(plugins_manager, "get_import_errors") else plugins_manager._get_plugins()[1]
+print("PLUGINS", *names, "ERRORS", errors)
+assert queue is sys.modules["queue"]
+"""
+    said = parse(ROOT / "include" / "projects", tmp_path, code.replace("{dags!r}", ""))
+    assert "trueground" in said
+    assert "ERRORS {}" in said

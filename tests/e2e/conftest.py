@@ -1,0 +1,62 @@
+"""A real Airflow with the labeling service mounted, on a small project of real digits."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from demo.airflow import LocalAirflow
+from demo.digits import write_digits
+
+PROJECT = """
+name: mini
+description: A few digits.
+schedule: null
+connection: trueground
+task:
+  type: image-classification
+  labels: ["0", "1", "2", "3", "4", "5", "6", "7", "8", "9"]
+  title: Which digit is it?
+  description: Say which digit the picture shows.
+  keywords: [digits]
+  instructions: {short: "Choose the digit.", full: "Choose the digit."}
+label_attribute: digit
+data: {prefix: digits/images/}
+output: mini
+people: {team: annotators, workers_per_object: 3, task_time_limit: 60, availability: 86400}
+rounds: {maximum: 3, first: 60, each: 40, seed: 0}
+auto_label: {enabled: true, accuracy: 0.9, confidence: 0.9}
+verification: {enabled: true, team: reviewers, workers_per_object: 1, sample: 20, least_sure: 5}
+approval: {required: false, users: []}
+retrain: {enabled: true, test_share: 0.2}
+"""
+
+DIGITS = 150
+
+
+@pytest.fixture(scope="module")
+def airflow(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalAirflow]:
+    """Airflow, running; stopped after the module's tests."""
+    folder = tmp_path_factory.mktemp("airflow")
+    projects = folder / "projects"
+    projects.mkdir()
+    (projects / "mini.yaml").write_text(PROJECT)
+    write_digits(folder / "data" / "digits" / "images", folder / "truth.csv", limit=DIGITS)
+    local = LocalAirflow(
+        folder / "home",
+        folder / "trueground",
+        folder / "data",
+        port=18080 + os.getpid() % 1000,
+        extra_environment={"TRUEGROUND_PROJECTS": str(projects)},
+    )
+    with local.running():
+        yield local
+
+
+@pytest.fixture(scope="module")
+def truth(airflow: LocalAirflow) -> Path:
+    """What the simulated people know."""
+    return airflow.home.parent / "truth.csv"

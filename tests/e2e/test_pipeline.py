@@ -1,0 +1,193 @@
+"""The pipeline end to end: real Airflow, real service over HTTP, killed in the middle."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import time
+from collections import Counter
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote, unquote, urlsplit
+
+import boto3
+import pytest
+
+from demo.airflow import LocalAirflow
+from demo.digits import read_truth
+from demo.people import SimulatedPeople
+from demo.progress import follow, result_of, trigger, wait_for_run
+from tests.e2e.conftest import DIGITS
+
+pytestmark = [pytest.mark.airflow, pytest.mark.slow]
+
+
+def path_of(uri: str) -> Path:
+    return Path(unquote(urlsplit(uri).path))
+
+
+def sagemaker(airflow: LocalAirflow) -> Any:
+    connection = airflow.connection()
+    return boto3.client(
+        "sagemaker",
+        region_name="us-east-1",
+        endpoint_url=airflow.aws_endpoint,
+        aws_access_key_id=connection["login"],
+        aws_secret_access_key=connection["password"],
+    )
+
+
+def worker_responses(output: Path) -> list[dict[str, Any]]:
+    """Every answer in a project's output trees, with its job and object."""
+    found = []
+    for file in output.glob("jobs/*/annotations/worker-response/iteration-*/*/*.json"):
+        job, object_id = file.parts[-6], file.parts[-2]
+        for answer in json.loads(file.read_text())["answers"]:
+            found.append({"job": job, "object": object_id, **answer})
+    return found
+
+
+@pytest.fixture(scope="module")
+def run(airflow: LocalAirflow, truth: Path) -> dict[str, Any]:
+    """One run of the pipeline, in which the service and the scheduler die while people work."""
+    since = datetime.now(UTC).isoformat()
+    people = SimulatedPeople(airflow, truth, seconds=0.2)
+    people.start()
+    try:
+        run_id = trigger(airflow, "label_mini", {})
+        client = sagemaker(airflow)
+        deadline = time.monotonic() + 180
+        while True:
+            jobs = client.list_labeling_jobs()["LabelingJobSummaryList"]
+            if jobs and jobs[-1]["LabelCounters"]["HumanLabeled"] >= 10:
+                break
+            assert time.monotonic() < deadline, "people did not start to work"
+            time.sleep(0.3)
+        before = jobs[-1]
+        assert before["LabelingJobStatus"] == "InProgress"
+        airflow.kill("scheduler")
+        airflow.kill("api-server")
+        time.sleep(2)
+        airflow.start("api-server", "scheduler")
+        follow(airflow, "label_mini", run_id)
+        published = result_of(airflow, "label_mini", run_id, "publish")
+        retraining = wait_for_run(airflow, "retrain_mini", since)
+        follow(airflow, "retrain_mini", retraining)
+    finally:
+        people.stop()
+    return {"run_id": run_id, "published": published, "retraining": retraining, "before": before}
+
+
+def test_every_object_ends_with_exactly_its_answers_though_service_and_scheduler_were_killed(
+    airflow: LocalAirflow, run: dict[str, Any]
+) -> None:
+    answers = worker_responses(airflow.data_root / "mini")
+    per_object = Counter((answer["job"], answer["object"]) for answer in answers)
+    per_worker = Counter((answer["job"], answer["object"], answer["workerId"]) for answer in answers)
+    assert max(per_worker.values()) == 1, "somebody was asked twice"
+    rounds = {count for (job, _), count in per_object.items() if "verify" not in job}
+    assert rounds == {3}
+    assert run["before"]["LabelingJobName"] in {job for job, _ in per_object}
+    assert len(answers) == run["published"]["answers"]
+
+
+def test_no_acknowledged_answer_is_lost(airflow: LocalAirflow, run: dict[str, Any]) -> None:
+    """The people's own account of what was acknowledged, against what the output trees hold."""
+    log = (airflow.home / "people.log").read_text()
+    acknowledged = json.loads(log.strip().splitlines()[-1])["acknowledged"]
+    answers = worker_responses(airflow.data_root / "mini")
+    assert sum(acknowledged.values()) == len(answers)
+
+
+def test_no_step_made_a_second_job(airflow: LocalAirflow, run: dict[str, Any]) -> None:
+    client = sagemaker(airflow)
+    jobs = client.list_labeling_jobs(MaxResults=100)["LabelingJobSummaryList"]
+    assert all(job["LabelingJobStatus"] == "Completed" for job in jobs)
+    tasks = Counter()
+    for job in jobs:
+        tags = {t["Key"]: t["Value"] for t in client.describe_labeling_job(LabelingJobName=job["LabelingJobName"])["Tags"]}
+        tasks[tags["trueground:run"], tags["trueground:task"]] += 1
+    assert set(tasks.values()) == {1}
+
+
+def test_the_published_set_is_complete_and_in_ground_truths_form(airflow: LocalAirflow, run: dict[str, Any], truth: Path) -> None:
+    published = run["published"]
+    lines = [json.loads(line) for line in path_of(published["run_labels"]).read_text().splitlines()]
+    assert len(lines) == DIGITS == published["objects"]
+    known = read_truth(truth)
+    right = 0
+    for line in lines:
+        metadata = line["digit-metadata"]
+        assert metadata["type"] == "groundtruth/image-classification"
+        assert metadata["class-name"] == str(line["digit"])
+        assert metadata["job-name"].startswith("labeling-job/")
+        right += metadata["class-name"] == known[line["source-ref"].rsplit("/", 1)[-1]]
+    assert right / DIGITS >= 0.95
+    assert published["certificate"]["accuracy_bound"] <= right / DIGITS
+    assert path_of(published["report"]).read_text().startswith("<!doctype html>")
+
+
+def test_retraining_started_by_the_asset_promotes_a_first_model(airflow: LocalAirflow, run: dict[str, Any]) -> None:
+    result = result_of(airflow, "retrain_mini", run["retraining"], "retrain")
+    assert result["promoted"]
+    assert (airflow.data_root / "mini" / "models" / "champion.skops").exists()
+
+
+def test_a_second_run_finds_nothing_new(airflow: LocalAirflow, run: dict[str, Any]) -> None:
+    again = trigger(airflow, "label_mini", {})
+    follow(airflow, "label_mini", again)
+    path = f"/dags/label_mini/dagRuns/{quote(again, safe='')}/taskInstances"
+    states = {task["task_id"]: task["state"] for task in airflow.api("GET", path, params={"limit": 200})["task_instances"]}
+    assert states["build_manifest"] == "skipped"
+    assert states["publish"] == "skipped"
+
+
+def test_a_cleared_dispatch_adopts_its_job(airflow: LocalAirflow, run: dict[str, Any]) -> None:
+    before = len(sagemaker(airflow).list_labeling_jobs(MaxResults=100)["LabelingJobSummaryList"])
+    airflow.api(
+        "POST",
+        "/dags/label_mini/clearTaskInstances",
+        json={"dry_run": False, "dag_run_id": run["run_id"], "task_ids": ["round_1.label"], "only_failed": False},
+    )
+    follow(airflow, "label_mini", run["run_id"])
+    after = sagemaker(airflow).list_labeling_jobs(MaxResults=100)["LabelingJobSummaryList"]
+    assert len(after) == before
+
+
+def test_the_aws_cli_describes_the_job(airflow: LocalAirflow, run: dict[str, Any]) -> None:
+    connection = airflow.connection()
+    environment = {
+        **os.environ,
+        "AWS_ACCESS_KEY_ID": connection["login"],
+        "AWS_SECRET_ACCESS_KEY": connection["password"],
+        "AWS_DEFAULT_REGION": "us-east-1",
+    }
+    name = run["before"]["LabelingJobName"]
+    command = ["sagemaker", "describe-labeling-job", "--labeling-job-name", name, "--endpoint-url", airflow.aws_endpoint]
+    done = subprocess.run(
+        [str(Path(sys.executable).with_name("aws")), *command],
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout)["LabelingJobStatus"] == "Completed"
+
+
+def test_the_tab_and_the_link_of_a_task_lead_to_its_job(airflow: LocalAirflow, run: dict[str, Any]) -> None:
+    import httpx
+
+    path = f"/dags/label_mini/dagRuns/{quote(run['run_id'], safe='')}/taskInstances/round_1.label/links"
+    link = airflow.api("GET", path)["extra_links"]["Labeling job"]
+    assert link.startswith(airflow.portal)
+    token = httpx.post(f"{airflow.url}/auth/token", json={"username": airflow.user, "password": airflow.password}).json()
+    cookies = {"_token": token["access_token"]}
+    page = httpx.get(link, cookies=cookies, follow_redirects=True)
+    assert page.status_code == 200
+    assert run["before"]["LabelingJobName"] in page.text
+    stranger = httpx.get(link, follow_redirects=True)
+    assert run["before"]["LabelingJobName"] not in stranger.text
