@@ -51,7 +51,7 @@ def histogram(series: Mapping[str, Sequence[float]], *, height: int = 132, label
     low = lowest(series)
     edges = np.linspace(low, 1.0, BINS + 1)
     counts = {kind: np.histogram(items, edges)[0] for kind, items in values.items()}
-    top = max(1, int(sum(counts.values()).max()))
+    top = max(1, int(np.sum(list(counts.values()), axis=0).max()))
     shapes = []
     for column in range(BINS):
         place = float(height)
@@ -104,7 +104,7 @@ def bound_scale(low: float, lower: float | None, estimate: float | None, promise
 def scale_start(shares: Sequence[float | None]) -> float:
     """Where a scale that shows these shares begins: a step of 0.05 below the lowest, at most 0.9."""
     known = [share for share in shares if share is not None]
-    return max(0.0, min(0.9, math.floor(min(known, default=0.9) * 20 - 1e-9) / 20))
+    return max(0.0, min(0.9, math.floor(min(known, default=1.0) * 20 - 1e-9) / 20))
 
 
 def _svg(shapes: str, height: int, label: str, kind: str) -> Markup:

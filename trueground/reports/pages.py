@@ -121,7 +121,9 @@ def _estimate(value: float) -> str:
 
 
 def _seconds(value: float) -> str:
-    return f"{value:.1f}\u00a0s" if value < 10 else f"{value:.0f}\u00a0s" if value < 90 else f"{value / 60:.1f}\u00a0min"
+    return (
+        f"{value:.1f}\u00a0s" if value < 10 else f"{value:.0f}\u00a0s" if value < 90 else f"{value / 60:.1f}\u00a0min"
+    )
 
 
 def _href(uri: str) -> str | None:

@@ -1,10 +1,14 @@
-"""What the label report of a run says: read from the run's folder, put into the report's own terms."""
+"""From a finished run to its report: read what the steps left behind, count, and choose what to look at."""
 
 from __future__ import annotations
 
-from collections import Counter, defaultdict
-from collections.abc import Mapping, Sequence
-from statistics import median
+import random
+import statistics
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from datetime import datetime
 from typing import Any
 
 from trueground.autolabel.rounds import RoundState, last_round
@@ -23,169 +27,210 @@ from trueground.reports.data import (
     Verification,
     Worker,
 )
+from trueground.reports.images import data_uri
+from trueground.reports.pages import CLASSES_SHOWN, SAMPLES_A_CLASS
 from trueground.review import verification
 from trueground.run import Run
+from trueground.storage import Storage
 from trueground.tasks.base import Answer, AnswerError, DataObject, Label
 
-SAMPLES_A_CLASS = 10
-LEAST_SURE = 24
-CORRECTED = 24
+LEAST_SURE_SHOWN = 24
+CORRECTED_SHOWN = 24
+READERS = 16
+"""Images read at the same time: on S3 each is a round trip."""
 
 
 def label_report(
-    run: Run,
-    lines: Sequence[DataObject],
-    answers: Sequence[Answer],
-    certificate: Certificate,
-    facts: Mapping[str, Any],
+    run: Run, lines: Sequence[DataObject], answers: Sequence[Answer], certificate: Certificate, facts: Mapping[str, Any]
 ) -> LabelReport:
-    """The report of a run whose labels are ``lines``; ``facts`` is what :func:`trueground.publish.publish` returns."""
-    before, after = verification.labels_before(run), verification.final_labels(run)
-    changed = {key: before[key] for key in after if key in before and before[key].value != after[key].value}
-    objects = {object_key(line): line for line in lines}
-    labels = [after[key] for key in objects]
-    by_doubt = sorted(labels, key=lambda label: label.confidence)
-    classes: dict[str, list[Label]] = defaultdict(list)
-    for label in labels:
-        classes[label.value].append(label)
-    times = [answer.submitted_at for answer in answers if answer.submitted_at]
-    checks = run.read_json("checks", "labels.json") or {"results": []}
+    """The report of a run that was published.
+
+    Args:
+        run: the run.
+        lines: the published manifest.
+        answers: every answer people gave in the run, judgements too.
+        certificate: how right the labels are.
+        facts: what ``trueground.publish`` tells consumers; its URIs become links.
+    """
+    attribute, categories = run.project.label_attribute, run.categories
+    read = ((line, run.task_type.read_label(line, attribute, categories)) for line in lines)
+    labeled = [(line, label) for line, label in read if label is not None]
+    usable = _usable(run, answers)
+    changed = _changes(run)
+    machine = sum(not label.human for _, label in labeled)
+    created = [line[f"{attribute}-metadata"].get("creation-date", "") for line, _ in labeled]
     return LabelReport(
         project=run.project.name,
         description=run.project.description,
         run=run.name,
-        started=f"{min(times):%Y-%m-%d %H:%M} UTC" if times else "",
-        finished=f"{max(times):%Y-%m-%d %H:%M} UTC" if times else "",
-        objects=len(lines),
-        people=facts["human"],
-        machine=facts["machine"],
+        started=_moment(min((answer.accepted_at for answer in answers if answer.accepted_at), default=None)),
+        finished=_moment(datetime.fromisoformat(max(created)) if any(created) else None),
+        objects=len(run.objects()),
+        people=len(labeled) - machine,
+        machine=machine,
         answers=len(answers),
         workers_per_object=run.project.people.workers_per_object,
         accuracy=_accuracy(run, certificate),
-        rounds=tuple(_rounds(run)),
-        classes=tuple(_class_count(name, classes.get(name, [])) for name in run.categories),
+        rounds=_rounds(run),
+        classes=_classes(label for _, label in labeled),
         confidences={
-            "people": tuple(label.confidence for label in labels if label.human),
-            "machine": tuple(label.confidence for label in labels if not label.human),
+            "people": tuple(label.confidence for _, label in labeled if label.human),
+            "machine": tuple(label.confidence for _, label in labeled if not label.human),
         },
-        workers=tuple(_workers(run, answers, after)),
-        agreement=run.task_type.agreement(_labeling_answers(run, answers), run.categories),
-        verification=_verification(run, changed, after),
-        samples=tuple(
-            _sample(run, objects[label.object_id], label)
-            for found in classes.values()
-            for label in found[:: max(1, len(found) // SAMPLES_A_CLASS)][:SAMPLES_A_CLASS]
+        workers=_workers(run, answers, usable, [label for _, label in labeled]),
+        agreement=run.task_type.agreement(usable, categories),
+        verification=_verification(run, changed),
+        samples=_with_pictures(run, _choose_samples(labeled, seed=run.name)),
+        least_sure=_with_pictures(
+            run, sorted(labeled, key=lambda item: (item[1].confidence, item[1].object_id))[:LEAST_SURE_SHOWN]
         ),
-        least_sure=tuple(_sample(run, objects[label.object_id], label) for label in by_doubt[:LEAST_SURE]),
-        corrected=tuple(
-            _sample(run, objects[key], after[key], before=label.value) for key, label in list(changed.items())[:CORRECTED]
+        corrected=_with_pictures(
+            run, [item for item in labeled if item[1].object_id in changed][:CORRECTED_SHOWN], changed
         ),
-        links=(
-            Link(name="Labels", uri=facts["run_labels"], note="augmented manifest, one line an object"),
-            Link(name="All labels", uri=facts["labels"], note=f"of all runs, {facts['all_objects']} objects"),
-            Link(name="Table", uri=facts["table"], note="Parquet"),
-            Link(name="Certificate", uri=facts["certificate_uri"], note="JSON"),
-        ),
-        checks=tuple(CheckLine(name=item["name"], passed=item["passed"]) for item in checks["results"]),
+        links=_links(facts),
+        checks=_checks(run),
     )
 
 
-def _accuracy(run: Run, certificate: Certificate) -> Accuracy:
-    bounds = {
-        stratum.name: Bound(
-            objects=stratum.labels,
-            lower=stratum.accuracy_bound,
-            audited=stratum.sampled + stratum.checked_all,
-            wrong=stratum.sample_wrong,
-            method=certificate.method,
-        )
-        for stratum in certificate.strata
-    }
-    return Accuracy(
-        confidence=certificate.confidence,
-        people=bounds.get("human"),
-        machine=bounds.get("machine"),
-        overall=Bound(objects=sum(s.labels for s in certificate.strata), lower=certificate.accuracy_bound),
-        promised=run.project.auto_label.accuracy if run.project.auto_label.enabled else None,
-    )
-
-
-def _rounds(run: Run) -> list[Round]:
-    rounds = []
+def _rounds(run: Run) -> tuple[Round, ...]:
+    rounds, audited = [], 0
     for number in range(1, last_round(run) + 1):
-        state = RoundState(**run.read_json("rounds", str(number), "state.json"))
-        settlement = run.read_json("rounds", str(number), "settlement.json") or {}
+        facts = run.read_json("rounds", str(number), "state.json")
+        if facts is None:
+            continue
+        state = RoundState(**facts)
+        audited += (run.read_json("rounds", str(number), "settlement.json") or {}).get("audited", 0)
         rounds.append(
             Round(
                 number=number,
                 people=state.human,
                 machine=state.machine,
                 open=state.open,
-                audited=settlement.get("audited", 0),
+                audited=min(audited, state.human),
             )
         )
-    return rounds
+    return tuple(rounds)
 
 
-def _class_count(name: str, labels: Sequence[Label]) -> ClassCount:
-    people = sum(label.human for label in labels)
-    return ClassCount(name=name, people=people, machine=len(labels) - people)
+def _classes(labels: Iterable[Label]) -> tuple[ClassCount, ...]:
+    counts = Counter((_shown(label.value), label.human) for label in labels)
+    names = sorted({name for name, _ in counts})
+    return tuple(ClassCount(name=name, people=counts[name, True], machine=counts[name, False]) for name in names)
 
 
-def _labeling_answers(run: Run, answers: Sequence[Answer]) -> list[Answer]:
-    """Those that carry a class of the project: not judgements."""
-    found = []
+def _usable(run: Run, answers: Iterable[Answer]) -> list[Answer]:
+    """The answers that are labels, not judgements of labels, and can be read."""
+    usable = []
     for answer in answers:
         try:
             run.task_type.parse_answer(answer.content, run.categories)
         except AnswerError:
             continue
-        found.append(answer)
-    return found
+        usable.append(answer)
+    return usable
 
 
-def _workers(run: Run, answers: Sequence[Answer], final: Mapping[str, Label]) -> list[Worker]:
-    """Each worker's answers, and how often they gave the label that was published."""
-    given: dict[str, list[Answer]] = defaultdict(list)
-    hits: dict[str, list[bool]] = defaultdict(list)
+def _workers(
+    run: Run, answers: Sequence[Answer], usable: Sequence[Answer], labels: Iterable[Label]
+) -> tuple[Worker, ...]:
+    """What each worker did; a worker's accuracy is the share of own answers that are the published label."""
+    published = {label.object_id: label.value for label in labels}
+    right: Counter[str] = Counter()
+    judged: Counter[str] = Counter()
+    for answer in usable:
+        if answer.object_id in published:
+            judged[answer.worker_id] += 1
+            value = run.task_type.parse_answer(answer.content, run.categories)
+            right[answer.worker_id] += value == published[answer.object_id]
+    seconds: dict[str, list[float]] = {}
     for answer in answers:
-        given[answer.worker_id].append(answer)
-    for answer in _labeling_answers(run, answers):
-        value = run.task_type.parse_answer(answer.content, run.categories)
-        hits[answer.worker_id].append(value == final[answer.object_id].value)
-    return [
+        seconds.setdefault(answer.worker_id, []).append(answer.seconds)
+    return tuple(
         Worker(
-            name=worker,
-            answers=len(own),
-            accuracy=sum(hits[worker]) / len(hits[worker]) if hits[worker] else None,
-            seconds=median(answer.seconds for answer in own),
+            name=worker.rsplit(".", 1)[-1],
+            answers=len(times),
+            accuracy=right[worker] / judged[worker] if judged[worker] else None,
+            seconds=statistics.median(times),
         )
-        for worker, own in given.items()
-    ]
+        for worker, times in seconds.items()
+    )
 
 
-def _verification(run: Run, changed: Mapping[str, Label], after: Mapping[str, Label]) -> Verification | None:
-    judged = verification.judgements(run)
-    if not judged:
+def _changes(run: Run) -> dict[str, Label]:
+    """The labels that an adjustment changed, as they were before, by object key."""
+    before, after = verification.labels_before(run), verification.final_labels(run)
+    return {key: label for key, label in before.items() if after[key].value != label.value}
+
+
+def _verification(run: Run, changed: Mapping[str, Label]) -> Verification | None:
+    judgements = verification.judgements(run)
+    if not judgements:
         return None
-    counts = Counter((label.value, after[key].value) for key, label in changed.items())
+    after = verification.final_labels(run)
+    pairs = Counter((_shown(label.value), _shown(after[key].value)) for key, label in changed.items())
     return Verification(
-        judged=len(judged),
-        rejected=sum(judgement.value == verification.WRONG for judgement in judged.values()),
+        judged=len(judgements),
+        rejected=sum(judgement.value == verification.WRONG for judgement in judgements.values()),
         adjusted=len(changed),
-        changes=tuple(Change(before=old, after=new, count=count) for (old, new), count in counts.most_common()),
+        changes=tuple(Change(before=old, after=new, count=count) for (old, new), count in pairs.most_common()),
     )
 
 
-def _sample(run: Run, line: DataObject, label: Label, before: str | None = None) -> Sample:
-    source = line[run.task_type.source_key]
-    text = run.task_type.media == "text"
-    return Sample(
-        key=label.object_id,
-        label=label.value,
-        confidence=label.confidence,
-        human=label.human,
-        image=None if text else run.storage.read_bytes(source),
-        text=source if text else None,
-        before=before,
-    )
+def _choose_samples(labeled: Sequence[tuple[DataObject, Label]], *, seed: str) -> list[tuple[DataObject, Label]]:
+    """A random few of each class, of the largest classes."""
+    by_class: dict[str, list[tuple[DataObject, Label]]] = {}
+    for item in labeled:
+        by_class.setdefault(_shown(item[1].value), []).append(item)
+    largest = sorted(by_class.values(), key=len, reverse=True)[:CLASSES_SHOWN]
+    randomness = random.Random(seed)
+    return [item for items in largest for item in randomness.sample(items, min(SAMPLES_A_CLASS, len(items)))]
+
+
+def _with_pictures(
+    run: Run, items: Sequence[tuple[DataObject, Label]], before: Mapping[str, Label] | None = None
+) -> tuple[Sample, ...]:
+    samples = []
+    for line, label in items:
+        was = before.get(label.object_id) if before else None
+        samples.append(
+            Sample(
+                key=object_key(line),
+                label=_shown(label.value),
+                confidence=label.confidence,
+                human=label.human,
+                text=line.get("source"),
+                before=_shown(was.value) if was else None,
+            )
+        )
+    if run.task_type.media != "image":
+        return tuple(samples)
+    with ThreadPoolExecutor(READERS) as readers:
+        pictures = readers.map(lambda item: _picture(run.storage, item[0]["source-ref"]), items)
+        return tuple(replace(sample, image=picture) for sample, picture in zip(samples, pictures, strict=True))
+
+
+def _picture(storage: Storage, uri: str) -> str | None:
+    """The thumbnail of an image; a file that is gone by now costs the report one picture, not the report."""
+    try:
+        return data_uri(storage.read_bytes(uri))
+    except OSError:
+        return None
+
+
+def _links(facts: Mapping[str, Any]) -> tuple[Link, ...]:
+    known = [
+        ("Labels of this run", "run_labels", "augmented manifest, in Ground Truth's form"),
+        ("Labels of all runs", "labels", "augmented manifest"),
+        ("Table", "table", "Parquet"),
+        ("Certificate", "certificate_uri", "JSON"),
+    ]
+    return tuple(Link(name=name, uri=facts[key], note=note) for name, key, note in known if facts.get(key))
+
+
+def _shown(value: Any) -> str:
+    return value if isinstance(value, str) else str(value)
+
+
+def _moment(moment: datetime | None) -> str:
+    """A time for people, in UTC."""
+    return f"{moment.day} {moment:%B %Y, %H:%M} UTC" if moment else ""
