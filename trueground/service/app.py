@@ -12,6 +12,7 @@ from starlette.concurrency import run_in_threadpool
 from trueground.service import aws, portal
 from trueground.service.engine import first_start
 from trueground.service.engine.finisher import Finisher
+from trueground.service.engine.jobs import CheckTemplate
 from trueground.service.security import Identity, SecretBox, Signer
 from trueground.service.settings import ServiceSettings
 from trueground.service.store.database import Database
@@ -21,7 +22,7 @@ ExternalIdentity = Callable[[Request], Identity | None]
 """Who another service says is asking, such as Airflow's auth manager; ``None`` if nobody it knows."""
 
 
-@dataclass(frozen=True)
+@dataclass
 class Service:
     """What the parts of a running service share; ``app.state.service``."""
 
@@ -32,6 +33,8 @@ class Service:
     signer: Signer
     finisher: Finisher
     external_identity: ExternalIdentity | None = None
+    check_template: CheckTemplate | None = None
+    """Set by the portal, which knows how templates render."""
 
     @classmethod
     def open(cls, settings: ServiceSettings, external_identity: ExternalIdentity | None = None) -> Service:
@@ -72,5 +75,7 @@ def create_app(settings: ServiceSettings, *, external_identity: ExternalIdentity
             return {"status": "ok"}
 
     aws.install(app, service)
-    portal.install(app, service)
+    # The portal's routes end with pages at "/", so they come last.
+    if hasattr(portal, "install"):
+        portal.install(app, service)
     return app

@@ -69,7 +69,10 @@ class SecretBox:
 
     @classmethod
     def load(cls, home: Path) -> SecretBox:
-        """The key of an installation: ``TRUEGROUND_SECRET_KEY``, or ``<home>/secret.key``, made at first use (mode 0600)."""
+        """The key of an installation.
+
+        It is ``TRUEGROUND_SECRET_KEY``, or stands in ``<home>/secret.key``, which is made at first use (mode 0600).
+        """
         if value := os.environ.get("TRUEGROUND_SECRET_KEY"):
             return cls(_checked(value.encode(), "TRUEGROUND_SECRET_KEY"))
         path = home / "secret.key"

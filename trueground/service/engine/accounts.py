@@ -42,9 +42,7 @@ class Session:
     seconds: int = SESSION_SECONDS
 
 
-def add_worker(
-    db: Database, username: str, password: str, *, name: str | None = None, role: Role = "worker"
-) -> Worker:
+def add_worker(db: Database, username: str, password: str, *, name: str | None = None, role: Role = "worker") -> Worker:
     """Make an account. Raises :class:`InUse` if the user name is taken, :class:`Invalid` if it cannot be one."""
     if not re.fullmatch(r"[\w.@+-]{1,128}", username):
         raise Invalid(f"{username!r} cannot be a user name: use letters, digits and . _ @ + -, at most 128")

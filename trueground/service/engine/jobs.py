@@ -1,1 +1,299 @@
 """Labeling jobs: create, describe, list, stop."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from itertools import islice
+from typing import Any
+
+from sqlalchemy import Connection, Row, func, insert, select, update
+from sqlalchemy.exc import IntegrityError
+
+from trueground import storage as paths
+from trueground.errors import InputError
+from trueground.service.engine import tags
+from trueground.service.engine.errors import InUse, Invalid, NotFound
+from trueground.service.engine.job_request import JobPlan, check_request
+from trueground.service.engine.manifest import Line, read_lines
+from trueground.service.engine.pages import Page, page_of
+from trueground.service.settings import ServiceSettings
+from trueground.service.store.database import Database, now
+from trueground.service.store.tables import data_objects, labeling_jobs, workteams
+from trueground.storage import Storage
+
+CHUNK = 2000
+CheckTemplate = Callable[[str, Mapping[str, Any]], None]
+"""Raises :class:`InputError` where a template does not render with a ``task.input``."""
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """A labeling job with its counts."""
+
+    name: str
+    arn: str
+    status: str
+    failure_reason: str | None
+    request: dict[str, Any]
+    reference_code: str
+    workteam: str
+    created_at: datetime
+    modified_at: datetime
+    objects: int
+    counts: Mapping[str, int]
+    """Number of data objects by state."""
+    tags: Mapping[str, str]
+
+    @property
+    def output_manifest(self) -> str:
+        """Where the augmented manifest is once the job has ended."""
+        return paths.join(self.request["OutputConfig"]["S3OutputPath"], self.name, "manifests/output/output.manifest")
+
+    @property
+    def human_labeled(self) -> int:
+        """Objects that people labeled in this job."""
+        return self.counts.get("answered", 0) + self.counts.get("written", 0)
+
+    @property
+    def already_labeled(self) -> int:
+        """Objects that came with their label."""
+        return self.counts.get("labeled", 0)
+
+    @property
+    def failed(self) -> int:
+        """Objects that got no label and never will in this job."""
+        return self.counts.get("failed", 0)
+
+
+def create_job(
+    db: Database,
+    storage: Storage,
+    settings: ServiceSettings,
+    request: dict[str, Any],
+    check_template: CheckTemplate | None = None,
+) -> str:
+    """Create a labeling job from a request of the right shape; returns its ARN.
+
+    The manifest is read twice: once to check all of it, with no lock held, and once to store it. Either the whole job
+    is there afterwards or nothing of it.
+
+    Raises:
+        InUse: there is a job of that name.
+        NotFound, Invalid, InputError: the request cannot be honoured; the message says why.
+    """
+    with db.read() as connection:
+        _refuse_taken(connection, request["LabelingJobName"])
+    plan = check_request(request, storage, settings)
+    with db.read() as connection:
+        if connection.execute(select(workteams).where(workteams.c.name == plan.workteam)).first() is None:
+            raise Invalid(f"there is no work team {plan.workteam!r}: create it first")
+    objects, labeled = _check_manifest(plan, storage, check_template)
+    people = _objects_for_people(plan, objects, labeled)
+    try:
+        with db.write() as connection:
+            _refuse_taken(connection, plan.name)
+            _store(connection, plan, request, storage, objects, people, withheld=people < objects - labeled)
+            tags.put(connection, resource(plan.name), {tag["Key"]: tag["Value"] for tag in request.get("Tags", [])})
+    except IntegrityError:
+        # On PostgreSQL two requests can come this far with one name.
+        raise InUse(f"there is already a labeling job {plan.name!r}") from None
+    db.changed.set()
+    return settings.arn(resource(plan.name))
+
+
+def describe_job(db: Database, settings: ServiceSettings, name: str) -> Job:
+    """One labeling job. Raises :class:`NotFound`."""
+    with db.read() as connection:
+        return _job(connection, settings, find_job(connection, name))
+
+
+def list_jobs(
+    db: Database,
+    settings: ServiceSettings,
+    *,
+    created_after: datetime | None = None,
+    created_before: datetime | None = None,
+    modified_after: datetime | None = None,
+    modified_before: datetime | None = None,
+    name_contains: str | None = None,
+    status: str | None = None,
+    sort_by: str = "CreationTime",
+    descending: bool = False,
+    limit: int = 100,
+    token: str | None = None,
+) -> Page[Job]:
+    """A page of labeling jobs. Raises :class:`Invalid` for a token that is not ours."""
+    table = labeling_jobs.c
+    query = select(labeling_jobs)
+    for condition, value in (
+        (table.created_at > created_after, created_after),
+        (table.created_at < created_before, created_before),
+        (table.modified_at > modified_after, modified_after),
+        (table.modified_at < modified_before, modified_before),
+        (table.status == status, status),
+        (func.lower(table.name).contains((name_contains or "").lower(), autoescape=True), name_contains),
+    ):
+        if value is not None:
+            query = query.where(condition)
+    column = {"CreationTime": table.created_at, "Name": table.name, "Status": table.status}[sort_by]
+    with db.read() as connection:
+        page = page_of(connection, query, column, table.id, descending=descending, limit=limit, token=token)
+        return Page([_job(connection, settings, row) for row in page.items], page.token)
+
+
+def stop_job(db: Database, name: str) -> None:
+    """Ask a job to stop: no new tasks; answers to the tasks that people hold are still taken for a short while.
+
+    Raises:
+        NotFound: there is no such job.
+        Invalid: it has ended already.
+    """
+    with db.write() as connection:
+        job = find_job(connection, name, lock=True)
+        if job.status == "Stopping":
+            return
+        if job.status != "InProgress":
+            raise Invalid(f"the labeling job {name!r} is {job.status}; only a job in progress can be stopped")
+        connection.execute(
+            update(labeling_jobs)
+            .where(labeling_jobs.c.id == job.id)
+            .values(status="Stopping", stop_requested_at=now(), modified_at=now())
+        )
+    db.changed.set()
+
+
+def resource(name: str) -> str:
+    """The last part of a job's ARN."""
+    return f"labeling-job/{name}"
+
+
+def find_job(connection: Connection, name: str, *, lock: bool = False) -> Row[Any]:
+    """The row of a job. Raises :class:`NotFound`."""
+    query = select(labeling_jobs).where(labeling_jobs.c.name == name)
+    found = connection.execute(query.with_for_update() if lock else query).first()
+    if found is None:
+        raise NotFound(f"there is no labeling job {name!r}")
+    return found
+
+
+def count_states(connection: Connection, job_id: int) -> dict[str, int]:
+    """How many data objects of a job are in each state."""
+    query = select(data_objects.c.state, func.count()).where(data_objects.c.job_id == job_id)
+    return {state: count for state, count in connection.execute(query.group_by(data_objects.c.state)).all()}
+
+
+def already_labeled(content: Mapping[str, Any], attribute: str) -> bool:
+    """Whether a data object came with this label (one that failed before is asked again)."""
+    metadata = content.get(f"{attribute}-metadata")
+    return attribute in content and not (isinstance(metadata, dict) and "failure-reason" in metadata)
+
+
+def _job(connection: Connection, settings: ServiceSettings, row: Row[Any]) -> Job:
+    return Job(
+        name=row.name,
+        arn=settings.arn(resource(row.name)),
+        status=row.status,
+        failure_reason=row.failure_reason,
+        request=row.request,
+        reference_code=row.reference_code,
+        workteam=row.workteam,
+        created_at=row.created_at,
+        modified_at=row.modified_at,
+        objects=row.objects,
+        counts=count_states(connection, row.id),
+        tags=tags.get(connection, resource(row.name)),
+    )
+
+
+def _refuse_taken(connection: Connection, name: str) -> None:
+    if connection.execute(select(labeling_jobs.c.id).where(labeling_jobs.c.name == name)).first() is not None:
+        raise InUse(f"there is already a labeling job {name!r}")
+
+
+def _check_manifest(plan: JobPlan, storage: Storage, check_template: CheckTemplate | None) -> tuple[int, int]:
+    """How many data objects there are, and how many come with their label."""
+    objects = labeled = 0
+    for line in read_lines(storage, plan.manifest, plan.source_key):
+        if objects == 0 and check_template is not None:
+            check_template(plan.template, plan.task_input(line.content))
+        objects += 1
+        labeled += already_labeled(line.content, plan.attribute)
+    return objects, labeled
+
+
+def _objects_for_people(plan: JobPlan, objects: int, labeled: int) -> int:
+    """How many of the unlabeled objects are asked about. Objects go out in the manifest's order, so a stopping
+    condition holds exactly if no more than these are ever given to people.
+    """
+    limits = [objects - labeled]
+    if plan.max_human is not None:
+        limits.append(plan.max_human)
+    if plan.max_percentage is not None:
+        limits.append(max(0, objects * plan.max_percentage // 100 - labeled))
+    return min(limits)
+
+
+def _store(
+    connection: Connection,
+    plan: JobPlan,
+    request: dict[str, Any],
+    storage: Storage,
+    objects: int,
+    people: int,
+    *,
+    withheld: bool,
+) -> None:
+    created = now()
+    job_id = connection.execute(
+        insert(labeling_jobs)
+        .values(
+            name=plan.name,
+            status="InProgress",
+            request={key: value for key, value in request.items() if key != "Tags"},
+            reference_code=secrets.token_hex(16),
+            workteam=plan.workteam,
+            workers_per_object=plan.workers_per_object,
+            lease_seconds=plan.lease_seconds,
+            max_objects_out=plan.max_objects_out,
+            pre_function=plan.pre_function,
+            post_function=plan.post_function,
+            template=plan.template,
+            categories=plan.categories,
+            label_config=plan.label_config,
+            objects=objects,
+            withheld=withheld,
+            created_at=created,
+            modified_at=created,
+            available_until=created + timedelta(seconds=plan.availability_seconds),
+        )
+        .returning(labeling_jobs.c.id)
+    ).scalar_one()
+    rows = _rows(job_id, plan, read_lines(storage, plan.manifest, plan.source_key), people)
+    stored = 0
+    while chunk := list(islice(rows, CHUNK)):
+        connection.execute(insert(data_objects), chunk)
+        stored += len(chunk)
+    if stored != objects:
+        raise InputError("the manifest changed while it was read", file=plan.manifest, hint="Create the job again.")
+
+
+def _rows(job_id: int, plan: JobPlan, lines: Iterator[Line], people: int) -> Iterator[dict[str, Any]]:
+    for position, line in enumerate(lines):
+        if already_labeled(line.content, plan.attribute):
+            state = "labeled"
+        elif people > 0:
+            state, people = "waiting", people - 1
+        else:
+            state = "withheld"
+        yield {
+            "job_id": job_id,
+            "position": position,
+            "line": line.text,
+            "state": state,
+            "free": plan.workers_per_object if state == "waiting" else 0,
+            "answers": 0,
+            "returned": False,
+        }

@@ -2,12 +2,24 @@
 
 from __future__ import annotations
 
+import json
+from collections import defaultdict
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
+from statistics import median
 from typing import Any
 
+from sqlalchemy import Connection, Row, exists, func, literal_column, select
+
+from trueground.service.engine import tags
+from trueground.service.engine.errors import NotYours
+from trueground.service.engine.functions import find_task_type, task_input
+from trueground.service.engine.jobs import count_states, find_job, resource
+from trueground.service.engine.visibility import open_jobs
 from trueground.service.store.database import Database
+from trueground.service.store.tables import answers, assignments, data_objects, labeling_jobs, workers
+from trueground.tasks.base import Answer, AnswerError, TaskType
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,19 +103,152 @@ class TaskView:
 
 def work_for(db: Database, worker_id: str) -> list[Work]:
     """The open jobs of a worker's teams, the oldest first."""
+    with db.read() as connection:
+        return [_work(connection, job, worker_id) for job in connection.execute(open_jobs(worker_id)).all()]
 
 
 def jobs_overview(db: Database) -> list[JobProgress]:
     """All jobs, the newest first, without what needs a look at each answer."""
+    with db.read() as connection:
+        rows = connection.execute(select(labeling_jobs).order_by(labeling_jobs.c.created_at.desc())).all()
+        return [_progress(connection, row) for row in rows]
 
 
 def job_progress(db: Database, name: str) -> JobProgress:
     """One job with its workers and agreement. Raises :class:`NotFound`."""
+    with db.read() as connection:
+        job = find_job(connection, name)
+        return replace(
+            _progress(connection, job),
+            workers=_workers(connection, job.id),
+            agreement=_agreement(connection, job),
+        )
 
 
 def find_by_tags(db: Database, wanted: dict[str, str]) -> list[JobProgress]:
     """The jobs that carry all these tags, the newest first."""
+    with db.read() as connection:
+        found = tags.resources_with(connection, wanted)
+        names = [name.removeprefix("labeling-job/") for name in found if name.startswith("labeling-job/")]
+        query = select(labeling_jobs).where(labeling_jobs.c.name.in_(names))
+        rows = connection.execute(query.order_by(labeling_jobs.c.created_at.desc())).all()
+        return [_progress(connection, row) for row in rows]
 
 
 def task_view(db: Database, assignment_id: str, worker_id: str) -> TaskView:
-    """What to show for a held assignment. Raises :class:`NotYours`."""
+    """What to show for an assignment of this worker. Raises :class:`NotYours`."""
+    with db.read() as connection:
+        row = connection.execute(
+            select(labeling_jobs, assignments.c.position, assignments.c.expires_at, data_objects.c.line)
+            .join(assignments, assignments.c.job_id == labeling_jobs.c.id)
+            .join(
+                data_objects,
+                (data_objects.c.job_id == assignments.c.job_id) & (data_objects.c.position == assignments.c.position),
+            )
+            .where(assignments.c.id == assignment_id, assignments.c.worker_id == worker_id)
+        ).first()
+    if row is None:
+        raise NotYours("there is no such task among yours")
+    return TaskView(
+        assignment_id=assignment_id,
+        job_name=row.name,
+        object_id=str(row.position),
+        expires_at=row.expires_at,
+        template=row.template,
+        task_input=task_input(row.pre_function, json.loads(row.line), row.categories),
+        request=row.request,
+        categories=tuple(row.categories),
+        label_config=row.label_config,
+    )
+
+
+def _work(connection: Connection, job: Row[Any], worker_id: str) -> Work:
+    human = job.request["HumanTaskConfig"]
+    counts = count_states(connection, job.id)
+    mine = exists(
+        select(assignments.c.id).where(
+            assignments.c.job_id == data_objects.c.job_id,
+            assignments.c.position == data_objects.c.position,
+            assignments.c.worker_id == worker_id,
+            assignments.c.state.in_((literal_column("'leased'"), literal_column("'submitted'"))),
+        )
+    )
+    free = select(func.count()).where(data_objects.c.job_id == job.id, data_objects.c.free > literal_column("0"), ~mine)
+    my_answers = select(func.count()).where(answers.c.job_id == job.id, answers.c.worker_id == worker_id)
+    return Work(
+        name=job.name,
+        title=human["TaskTitle"],
+        description=human["TaskDescription"],
+        keywords=tuple(human.get("TaskKeywords", ())),
+        objects=job.objects - counts.get("labeled", 0) - counts.get("withheld", 0),
+        answered=counts.get("answered", 0) + counts.get("written", 0),
+        answered_by_me=connection.scalar(my_answers) or 0,
+        available=connection.scalar(free) or 0,
+    )
+
+
+def _progress(connection: Connection, job: Row[Any]) -> JobProgress:
+    human = job.request["HumanTaskConfig"]
+    counts = count_states(connection, job.id)
+    labeled, withheld = counts.get("labeled", 0), counts.get("withheld", 0)
+    given = select(func.count()).where(answers.c.job_id == job.id)
+    held = select(func.count()).where(assignments.c.job_id == job.id, assignments.c.state == literal_column("'leased'"))
+    return JobProgress(
+        name=job.name,
+        title=human["TaskTitle"],
+        description=human["TaskDescription"],
+        status=job.status,
+        failure_reason=job.failure_reason,
+        workteam=job.workteam,
+        created_at=job.created_at,
+        ended_at=job.ended_at,
+        objects=job.objects,
+        answered=counts.get("answered", 0) + counts.get("written", 0),
+        in_work=counts.get("started", 0),
+        failed=counts.get("failed", 0),
+        already_labeled=labeled,
+        withheld=withheld,
+        answers=connection.scalar(given) or 0,
+        answers_wanted=(job.objects - labeled - withheld) * job.workers_per_object,
+        workers_per_object=job.workers_per_object,
+        held=connection.scalar(held) or 0,
+        tags=tags.get(connection, resource(job.name)),
+    )
+
+
+def _workers(connection: Connection, job_id: int) -> tuple[WorkerProgress, ...]:
+    """Who answered how much, the most diligent first."""
+    seconds: dict[str, list[float]] = defaultdict(list)
+    last: dict[str, datetime] = {}
+    rows = connection.execute(
+        select(answers.c.worker_id, answers.c.seconds, answers.c.submitted_at)
+        .where(answers.c.job_id == job_id)
+        .order_by(answers.c.id)
+    )
+    for row in rows:
+        seconds[row.worker_id].append(row.seconds)
+        last[row.worker_id] = row.submitted_at
+    people = connection.execute(select(workers).where(workers.c.id.in_(seconds))).all()
+    found = [
+        WorkerProgress(row.id, row.username, row.name, len(seconds[row.id]), median(seconds[row.id]), last[row.id])
+        for row in people
+    ]
+    return tuple(sorted(found, key=lambda worker: (-worker.answers, worker.username)))
+
+
+def _agreement(connection: Connection, job: Row[Any]) -> float | None:
+    task_type = find_task_type(job.post_function) or find_task_type(job.pre_function)
+    if task_type is None:
+        return None
+    rows = connection.execute(select(answers).where(answers.c.job_id == job.id).order_by(answers.c.id))
+    given = [Answer(str(row.position), row.worker_id, row.content) for row in rows]
+    usable = [answer for answer in given if _parses(task_type, answer, job.categories)]
+    return task_type.agreement(usable, job.categories)
+
+
+def _parses(task_type: TaskType, answer: Answer, categories: Sequence[str]) -> bool:
+    try:
+        task_type.parse_answer(answer.content, categories)
+    except AnswerError:
+        return False
+    return True

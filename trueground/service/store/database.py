@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
@@ -10,7 +11,8 @@ from typing import Any
 
 from alembic import command
 from alembic.config import Config
-from sqlalchemy import Connection, Engine, create_engine, event, make_url, text
+from sqlalchemy import Connection, Engine, Executable, Table, create_engine, event, make_url, text
+from sqlalchemy.dialects import postgresql, sqlite
 
 from trueground.errors import InputError
 
@@ -54,6 +56,8 @@ class Database:
         if self.dialect == "sqlite":
             event.listen(self._writer, "connect", _set_up_sqlite)
             event.listen(self._writer, "begin", _begin_sqlite)
+        # Set where a change in this process gives the finisher something to do at once; it also looks by itself.
+        self.changed = threading.Event()
         self._reader = self._writer.execution_options(trueground_read=True)
 
     @contextmanager
@@ -81,6 +85,12 @@ class Database:
     def close(self) -> None:
         """Close all connections."""
         self._writer.dispose()
+
+
+def insert_or_ignore(connection: Connection, table: Table, values: dict[str, Any]) -> Executable:
+    """An INSERT that does nothing where the key is there already."""
+    make = postgresql.insert if connection.dialect.name == "postgresql" else sqlite.insert
+    return make(table).values(**values).on_conflict_do_nothing()
 
 
 def _set_up_sqlite(connection: Any, _record: object) -> None:

@@ -142,6 +142,7 @@ labeling_jobs = Table(
     Column("post_function", Text),
     Column("template", Text, nullable=False, comment="as it was when the job was created"),
     Column("categories", JSON, nullable=False),
+    Column("label_config", JSON, nullable=False, comment="the label category configuration file"),
     Column("objects", Integer, nullable=False),
     Column("withheld", Boolean, nullable=False, comment="a stopping condition keeps objects back"),
     _time("created_at", nullable=False),
@@ -155,7 +156,7 @@ labeling_jobs = Table(
 tags = Table(
     "tags",
     metadata,
-    Column("arn", Text, primary_key=True),
+    Column("resource", Text, primary_key=True, comment="the last part of its ARN: labeling-job/<name>"),
     Column("key", Text, primary_key=True),
     Column("value", Text, nullable=False),
     Index("tags_key_value", "key", "value"),
@@ -213,9 +214,7 @@ assignments = Table(
     Column("state", Text, nullable=False),
     _time("leased_at", nullable=False),
     _time("expires_at", nullable=False),
-    ForeignKeyConstraint(
-        ["job_id", "position"], ["data_objects.job_id", "data_objects.position"], ondelete="CASCADE"
-    ),
+    ForeignKeyConstraint(["job_id", "position"], ["data_objects.job_id", "data_objects.position"], ondelete="CASCADE"),
     CheckConstraint("state IN ('leased', 'submitted', 'released', 'expired')", name="assignment_state"),
     # Never the same worker twice, whatever the code does.
     Index(

@@ -1,0 +1,25 @@
+"""Responses as botocore's model wants them: its members only, times as epoch seconds."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any
+
+
+def serialize(shape: Any, value: Any) -> Any:
+    """A response for ``json.dumps``. Members that are ``None`` are left out.
+
+    Raises:
+        KeyError: a member that the shape does not have: a fault of ours.
+    """
+    if shape.type_name == "structure":
+        return {name: serialize(shape.members[name], member) for name, member in value.items() if member is not None}
+    if shape.type_name == "list":
+        return [serialize(shape.member, item) for item in value]
+    if shape.type_name == "map":
+        assert isinstance(value, Mapping)
+        return {key: serialize(shape.value, item) for key, item in value.items()}
+    if isinstance(value, datetime):
+        return round(value.timestamp(), 3)
+    return value

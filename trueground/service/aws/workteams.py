@@ -1,0 +1,51 @@
+"""CreateWorkteam, DescribeWorkteam, ListWorkteams."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from trueground.service.aws.registry import operation
+from trueground.service.engine import teams
+
+if TYPE_CHECKING:
+    from trueground.service.app import Service
+
+
+@operation("CreateWorkteam")
+def create(service: Service, request: dict[str, Any]) -> dict[str, Any]:
+    """Make a private work team."""
+    return {"WorkteamArn": teams.create_workteam(service.db, service.settings, request)}
+
+
+# AWS's model names no error for these; clients look for ValidationException and its text.
+@operation("DescribeWorkteam", not_found="ValidationException")
+def describe(service: Service, request: dict[str, Any]) -> dict[str, Any]:
+    """One work team."""
+    return {"Workteam": _workteam(teams.describe_workteam(service.db, service.settings, request["WorkteamName"]))}
+
+
+@operation("ListWorkteams")
+def list_(service: Service, request: dict[str, Any]) -> dict[str, Any]:
+    """Work teams, page by page."""
+    page = teams.list_workteams(
+        service.db,
+        service.settings,
+        name_contains=request.get("NameContains"),
+        sort_by=request.get("SortBy", "Name"),
+        descending=request.get("SortOrder") == "Descending",
+        limit=request.get("MaxResults", 100),
+        token=request.get("NextToken"),
+    )
+    return {"Workteams": [_workteam(team) for team in page.items], "NextToken": page.token}
+
+
+def _workteam(team: teams.Workteam) -> dict[str, Any]:
+    return {
+        "WorkteamName": team.name,
+        "MemberDefinitions": team.member_definitions,
+        "WorkteamArn": team.arn,
+        "WorkforceArn": team.workforce_arn,
+        "Description": team.description,
+        "CreateDate": team.created_at,
+        "LastUpdatedDate": team.updated_at,
+    }

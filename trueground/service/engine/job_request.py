@@ -1,0 +1,204 @@
+"""What a CreateLabelingJob request asks for, checked whole before anything is made."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from trueground.errors import InputError
+from trueground.service.engine.errors import Invalid
+from trueground.service.engine.functions import find_task_type, task_input
+from trueground.service.settings import ServiceSettings
+from trueground.storage import Storage
+from trueground.tasks.base import TaskType
+
+AVAILABILITY_SECONDS = 30 * 24 * 3600
+"""Default and upper bound of how long a private work team may take."""
+IMAGE_AND_TEXT_SECONDS = 8 * 3600
+"""Upper bound of the time for one task, but for video and point clouds."""
+
+_REFERENCE = re.compile(r"(PRE|ACS)-(Adjustment)?(SemanticSegmentation|Video|3DPointCloud(ObjectTracking|Semantic))")
+_LONG = re.compile(r"(PRE|ACS)-(Adjustment|Verification)?(Video|3DPointCloud)")
+
+
+@dataclass(frozen=True)
+class JobPlan:
+    """A checked request with the files it names."""
+
+    name: str
+    attribute: str
+    manifest: str
+    output: str
+    workteam: str
+    workers_per_object: int
+    lease_seconds: int
+    availability_seconds: int
+    max_objects_out: int | None
+    max_human: int | None
+    max_percentage: int | None
+    pre_function: str | None
+    post_function: str | None
+    source_key: str | None
+    template: str
+    categories: list[str]
+    label_config: dict[str, Any]
+
+    def task_input(self, content: Mapping[str, Any]) -> dict[str, Any]:
+        """What the template sees of a data object."""
+        return task_input(self.pre_function, content, self.categories)
+
+
+def check_request(request: dict[str, Any], storage: Storage, settings: ServiceSettings) -> JobPlan:
+    """Check a request whose shape is right already, and read its template and label categories.
+
+    Raises:
+        Invalid: a member cannot be honoured; the message names it.
+        InputError: a file it names cannot be used.
+    """
+    human = request["HumanTaskConfig"]
+    _refuse_what_is_missing_here(request)
+    pre = human.get("PreHumanTaskLambdaArn")
+    post = human.get("AnnotationConsolidationConfig", {}).get("AnnotationConsolidationLambdaArn")
+    pre_type = _task_type(pre, "HumanTaskConfig.PreHumanTaskLambdaArn")
+    post_type = _task_type(post, "HumanTaskConfig.AnnotationConsolidationConfig.AnnotationConsolidationLambdaArn")
+    task_type = post_type or pre_type
+    _check_attribute(request["LabelAttributeName"], post or pre)
+    _check_times(human, post or pre)
+    source = request["InputConfig"]["DataSource"].get("S3DataSource")
+    if source is None:
+        raise Invalid("InputConfig.DataSource.S3DataSource is missing: a labeling job here is made from a manifest")
+    output = request["OutputConfig"]["S3OutputPath"]
+    storage.check(output)
+    categories, config = _categories(request.get("LabelCategoryConfigS3Uri"), storage, task_type)
+    stopping = request.get("StoppingConditions", {})
+    return JobPlan(
+        name=request["LabelingJobName"],
+        attribute=request["LabelAttributeName"],
+        manifest=source["ManifestS3Uri"],
+        output=output,
+        workteam=_workteam(human["WorkteamArn"], settings),
+        workers_per_object=human["NumberOfHumanWorkersPerDataObject"],
+        lease_seconds=human["TaskTimeLimitInSeconds"],
+        availability_seconds=human.get("TaskAvailabilityLifetimeInSeconds", AVAILABILITY_SECONDS),
+        max_objects_out=human.get("MaxConcurrentTaskCount"),
+        max_human=stopping.get("MaxHumanLabeledObjectCount"),
+        max_percentage=stopping.get("MaxPercentageOfInputDatasetLabeled"),
+        pre_function=pre,
+        post_function=post,
+        source_key=task_type.source_key if task_type else None,
+        template=_template(human["UiConfig"], storage),
+        categories=categories,
+        label_config=config,
+    )
+
+
+def _refuse_what_is_missing_here(request: dict[str, Any]) -> None:
+    """A member that would be ignored is refused by its name."""
+    refused = {
+        "LabelingJobAlgorithmsConfig": "automated labeling runs in the pipeline here, not inside the labeling job",
+        "InputConfig.DataSource.SnsDataSource": "streaming labeling jobs are not offered; use S3DataSource",
+        "OutputConfig.SnsTopicArn": "results are not sent to SNS; read the output manifest",
+        "OutputConfig.KmsKeyId": "the service has no KMS; set the encryption on the bucket",
+        "HumanTaskConfig.PublicWorkforceTaskPrice": "there is no public workforce to be paid",
+        "HumanTaskConfig.UiConfig.HumanTaskUiArn": "there are no human task UIs; use UiTemplateS3Uri",
+    }
+    for path, reason in refused.items():
+        value: Any = request
+        for part in path.split("."):
+            value = value.get(part) if isinstance(value, dict) else None
+        # An empty text for a key or topic means "none" to AWS's console, which writes it.
+        if value not in (None, ""):
+            raise Invalid(f"{path} cannot be honoured: {reason}")
+
+
+def _task_type(function: str | None, member: str) -> TaskType | None:
+    task_type = find_task_type(function)
+    if task_type is None and function is not None:
+        raise Invalid(
+            f"{member} cannot be honoured: {function!r} is neither one of Ground Truth's built-in functions for a task "
+            "type that is offered here, nor can functions of your own be called"
+        )
+    return task_type
+
+
+def _check_attribute(attribute: str, function: str | None) -> None:
+    """Ground Truth's rules for the name of a label attribute."""
+    if attribute in ("source", "source-ref"):
+        raise Invalid(f"LabelAttributeName cannot be {attribute!r}: that key holds the data object")
+    if attribute.endswith("-metadata"):
+        raise Invalid(f"LabelAttributeName {attribute!r} cannot end with -metadata: that key is written beside it")
+    if function is None:
+        return
+    wants_reference = _REFERENCE.search(function) is not None
+    if wants_reference and not attribute.endswith("-ref"):
+        raise Invalid(f"LabelAttributeName {attribute!r} must end with -ref: its labels are files of their own")
+    if not wants_reference and attribute.endswith("-ref"):
+        raise Invalid(f"LabelAttributeName {attribute!r} cannot end with -ref: its labels stand in the manifest")
+
+
+def _check_times(human: dict[str, Any], function: str | None) -> None:
+    availability = human.get("TaskAvailabilityLifetimeInSeconds", AVAILABILITY_SECONDS)
+    if availability > AVAILABILITY_SECONDS:
+        raise Invalid(f"TaskAvailabilityLifetimeInSeconds can be {AVAILABILITY_SECONDS} (30 days) at most")
+    longest = AVAILABILITY_SECONDS if function and _LONG.search(function) else IMAGE_AND_TEXT_SECONDS
+    if human["TaskTimeLimitInSeconds"] > longest:
+        raise Invalid(f"TaskTimeLimitInSeconds can be {longest} at most for this task type")
+
+
+def _workteam(arn: str, settings: ServiceSettings) -> str:
+    kind, _, name = arn.partition(":workteam/")[2].partition("/")
+    if kind != "private-crowd":
+        raise Invalid(f"WorkteamArn {arn!r} cannot be honoured: there are only private work teams here")
+    if arn != settings.arn(f"workteam/private-crowd/{name}"):
+        raise Invalid(
+            f"WorkteamArn {arn!r} is not of this service, whose work teams are "
+            f"{settings.arn('workteam/private-crowd/<name>')}"
+        )
+    return name
+
+
+def _template(ui: dict[str, Any], storage: Storage) -> str:
+    uri = ui.get("UiTemplateS3Uri")
+    if not uri:
+        raise Invalid("HumanTaskConfig.UiConfig.UiTemplateS3Uri is missing: people need a template to work with")
+    template = _read(storage, uri)
+    if "<crowd-form" not in template:
+        raise InputError("the template has no <crowd-form>, so nothing could be submitted", file=uri)
+    return template
+
+
+def _categories(uri: str | None, storage: Storage, task_type: TaskType | None) -> tuple[list[str], dict[str, Any]]:
+    """The names of the label categories, and the file they stand in."""
+    if uri is None:
+        if task_type is not None:
+            raise Invalid("LabelCategoryConfigS3Uri is missing: this task type needs label categories")
+        return [], {}
+    try:
+        config = json.loads(_read(storage, uri))
+        names = [entry["label"] for entry in config["labels"]]
+    except (ValueError, KeyError, TypeError):
+        raise InputError(
+            "not a label category configuration",
+            file=uri,
+            hint='Write {"document-version": "2018-11-28", "labels": [{"label": "…"}, …]}.',
+        ) from None
+    for number, name in enumerate(names):
+        if not isinstance(name, str) or not 1 <= len(name) <= 256:
+            raise InputError("a label is a text of 1 to 256 characters", file=uri, field=f"labels.{number}.label")
+        if name in names[:number]:
+            raise InputError(f"the label {name!r} is there twice", file=uri, field=f"labels.{number}.label")
+    if len(names) < 2 and task_type is not None:
+        raise InputError("at least two labels are needed", file=uri, field="labels")
+    return names, config
+
+
+def _read(storage: Storage, uri: str) -> str:
+    try:
+        return storage.read_text(uri)
+    except (FileNotFoundError, IsADirectoryError):
+        raise InputError("there is no such file", file=uri) from None
+    except UnicodeDecodeError:
+        raise InputError("the file is not UTF-8 text", file=uri) from None

@@ -1,0 +1,67 @@
+"""Lists that are given out page by page."""
+
+from __future__ import annotations
+
+import base64
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Generic, TypeVar
+
+from sqlalchemy import Column, Connection, Row, Select, and_, or_
+
+from trueground.service.engine.errors import Invalid
+
+Item = TypeVar("Item")
+
+
+@dataclass(frozen=True, slots=True)
+class Page(Generic[Item]):
+    """Some of a list's items, and the token that leads to the next ones (``None`` on the last page)."""
+
+    items: Sequence[Item]
+    token: str | None
+
+
+def page_of(
+    connection: Connection,
+    query: Select[Any],
+    column: Column[Any],
+    key: Column[Any],
+    *,
+    descending: bool,
+    limit: int,
+    token: str | None,
+) -> Page[Row[Any]]:
+    """One page of a query sorted by ``column``, then by ``key``, which is unique.
+
+    The token holds the last row's place and not a count, so rows that come or go do not shift the pages.
+    """
+    if token is not None:
+        value, last = _read(token, column)
+        further = (column < value, key < last) if descending else (column > value, key > last)
+        query = query.where(or_(further[0], and_(column == value, further[1])))
+    order = (column.desc(), key.desc()) if descending else (column, key)
+    rows = connection.execute(query.order_by(*order).limit(limit + 1)).all()
+    if len(rows) <= limit:
+        return Page(rows, None)
+    last_row = rows[limit - 1]._mapping
+    return Page(rows[:limit], _write(last_row[column], last_row[key]))
+
+
+def _write(value: Any, key: Any) -> str:
+    text = value.isoformat() if isinstance(value, datetime) else value
+    return base64.urlsafe_b64encode(json.dumps([text, key]).encode()).decode()
+
+
+def _read(token: str, column: Column[Any]) -> tuple[Any, Any]:
+    try:
+        value, key = json.loads(base64.urlsafe_b64decode(token))
+        if column.type.python_type is datetime:
+            value = datetime.fromisoformat(value)
+        if not isinstance(value, str | datetime) or not isinstance(key, int | str):
+            raise ValueError
+    except (ValueError, TypeError):
+        raise Invalid("NextToken is not one of this list") from None
+    return value, key
