@@ -71,7 +71,8 @@ class LocalAirflow:
     ) -> None:
         self.home, self.trueground_home, self.data_root = home, trueground_home, data_root
         self.port = free_port(port)
-        self.user, self.password = "admin", self._password()
+        self.user = "admin"
+        self.password = self._password()
         self.processes: dict[str, subprocess.Popen[bytes]] = {}
         self.environment = {**self._environment(), **(extra_environment or {})}
         self._token: str | None = None

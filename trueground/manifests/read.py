@@ -1,0 +1,46 @@
+"""Read a manifest: JSON Lines of data objects."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterator
+from typing import Any
+
+from trueground.errors import InputError
+from trueground.storage import Storage
+
+
+def object_key(line: dict[str, Any]) -> str:
+    """What names a data object everywhere: its ``source-ref``, or a digest of its text."""
+    if "source-ref" in line:
+        return str(line["source-ref"])
+    return "text:" + hashlib.sha256(str(line["source"]).encode("utf-8")).hexdigest()[:24]
+
+
+def read_manifest(storage: Storage, uri: str) -> Iterator[dict[str, Any]]:
+    """The data objects of a manifest, one at a time. Blank lines are passed over.
+
+    Raises:
+        InputError: there is no such file, or a line is not a JSON object with ``source`` or ``source-ref``.
+    """
+    try:
+        handle = storage.open(uri)
+    except (FileNotFoundError, IsADirectoryError):
+        raise InputError("there is no such manifest", file=uri) from None
+    with handle:
+        for number, raw in enumerate(handle, start=1):
+            if not raw.strip():
+                continue
+            try:
+                line = json.loads(raw)
+            except ValueError as error:
+                raise InputError(f"not JSON: {error}", file=uri, line=number) from None
+            if not isinstance(line, dict) or not ("source-ref" in line or "source" in line):
+                raise InputError(
+                    "a JSON object with source-ref or source is needed",
+                    file=uri,
+                    line=number,
+                    hint="trueground manifest check tells all that is wrong with a manifest.",
+                )
+            yield line

@@ -1,0 +1,60 @@
+"""Label verification: people judge a label that an object already has."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import datetime
+from typing import Any
+
+from trueground.tasks.base import Answer, DataObject, Label
+from trueground.tasks.classes import ClassTask
+
+
+class LabelVerification(ClassTask):
+    """Ground Truth's label verification. The judgement is one class, whatever kind of label is judged.
+
+    What workers comment is kept in the label's ``extra`` and written as ``worker-feedback``.
+    """
+
+    name = "label-verification"
+    manifest_type = "groundtruth/label-verification"
+    pre_functions = ("PRE-VerificationBoundingBox", "PRE-VerificationSemanticSegmentation")
+    post_functions = ("ACS-VerificationBoundingBox", "ACS-VerificationSemanticSegmentation")
+    source_key = "source-ref"
+    media = "image"
+
+    def task_input(self, data_object: DataObject, categories: Sequence[str]) -> dict[str, Any]:
+        """Also ``manifestLine``: the object with the label to judge."""
+        source = data_object.get("source-ref", data_object.get("source"))
+        return {"taskObject": source, "labels": list(categories), "manifestLine": data_object}
+
+    def consolidate(self, answers: Iterable[Answer], categories: Sequence[str]) -> list[Label]:
+        """Judgements, each with the comments on its object."""
+        known = list(answers)
+        comments: dict[str, list[dict[str, str]]] = {}
+        for answer in known:
+            for comment in _comments(answer.content):
+                comments.setdefault(answer.object_id, []).append({"comment": comment})
+        return [
+            Label(label.object_id, label.value, label.confidence, extra={"worker-feedback": comments[label.object_id]})
+            if label.object_id in comments
+            else label
+            for label in super().consolidate(known, categories)
+        ]
+
+    def write_label(
+        self, label: Label, attribute: str, categories: Sequence[str], *, job_name: str, created: datetime
+    ) -> dict[str, Any]:
+        """As a class, with ``worker-feedback`` where people commented."""
+        written = super().write_label(label, attribute, categories, job_name=job_name, created=created)
+        if feedback := label.extra.get("worker-feedback"):
+            written[f"{attribute}-metadata"]["worker-feedback"] = feedback
+        return written
+
+
+def _comments(content: Mapping[str, Any]) -> list[str]:
+    found = [item.get("workerComment") for item in content.values() if isinstance(item, Mapping)]
+    return [comment for comment in found if isinstance(comment, str) and comment]
+
+
+TASK_TYPE = LabelVerification()
