@@ -1,0 +1,86 @@
+"""What the labeling service needs before it starts: tables, the access key of the env file, teams, a manager, a bucket.
+
+Safe to repeat: what is there stays as it is.
+"""
+
+from __future__ import annotations
+
+import os
+from urllib.parse import urlsplit
+
+import boto3
+from botocore.exceptions import ClientError
+from sqlalchemy import insert
+
+from trueground.project import load_projects
+from trueground.service.engine import accounts, first_start, keys, teams
+from trueground.service.engine.errors import NotFound
+from trueground.service.security import SecretBox
+from trueground.service.settings import ServiceSettings
+from trueground.service.store.database import Database, now
+from trueground.service.store.tables import access_keys
+
+
+def main() -> None:
+    """Prepare everything and say what there is."""
+    settings = ServiceSettings.from_environment()
+    db, box = Database(settings.database_url), SecretBox.load(settings.home)
+    db.migrate()
+    take_access_key(db, box, os.environ["AWS_ACCESS_KEY_ID"], os.environ["AWS_SECRET_ACCESS_KEY"])
+    first_start.prepare(db, box, settings)
+    for team in sorted(team_names()):
+        add_team(db, settings, team)
+    add_manager(db, "manager", os.environ["TRUEGROUND_MANAGER_PASSWORD"])
+    add_bucket(urlsplit(os.environ["TRUEGROUND_DATA_ROOT"]).netloc)
+
+
+def take_access_key(db: Database, box: SecretBox, key_id: str, secret: str) -> None:
+    """Let the service know the pair that Airflow's connection signs with."""
+    if keys.secret_of(db, box, key_id) is not None:
+        return
+    with db.write() as connection:
+        values = {"id": key_id, "name": "env file", "secret": box.encrypt(secret), "created_at": now()}
+        connection.execute(insert(access_keys).values(**values))
+    print(f"access key {key_id} taken from the env file")
+
+
+def team_names() -> set[str]:
+    """The work teams that the labeling projects name."""
+    projects, _ = load_projects("include/projects", data_root=os.environ["TRUEGROUND_DATA_ROOT"])
+    names = {team for project in projects.values() for team in (project.people.team, project.verification.team)}
+    return {name for name in names if not name.startswith("arn:")}
+
+
+def add_team(db: Database, settings: ServiceSettings, name: str) -> None:
+    """Make a work team, unless there is one of the name."""
+    try:
+        teams.describe_workteam(db, settings, name)
+    except NotFound:
+        definitions = [{"OidcMemberDefinition": {"Groups": [name]}}]
+        teams.create_workteam(
+            db, settings, {"WorkteamName": name, "MemberDefinitions": definitions, "Description": name}
+        )
+        print(f"work team {name} made; add people with: trueground worker add NAME --team {name}")
+
+
+def add_manager(db: Database, username: str, password: str) -> None:
+    """Make the first account that may see all jobs, unless there is one of the name."""
+    try:
+        accounts.get_worker(db, username)
+    except NotFound:
+        accounts.add_worker(db, username, password, role="manager")
+        print(f"{username} may sign in to the portal with TRUEGROUND_MANAGER_PASSWORD")
+
+
+def add_bucket(name: str) -> None:
+    """Make the bucket that the projects' relative paths lie in, unless it is there."""
+    try:
+        boto3.client("s3").create_bucket(Bucket=name)
+        print(f"bucket {name} made")
+    except ClientError as error:
+        if error.response["Error"]["Code"] not in ("BucketAlreadyOwnedByYou", "BucketAlreadyExists"):
+            raise
+
+
+if __name__ == "__main__":
+    main()
