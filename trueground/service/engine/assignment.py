@@ -136,15 +136,14 @@ def expire_leases(db: Database, job_id: int) -> int:
         select(assignments)
         .where(assignments.c.job_id == job_id, assignments.c.state == _LEASED, assignments.c.expires_at <= now())
         .order_by(assignments.c.position)
-        .with_for_update(skip_locked=True)
     )
     with db.read() as connection:
-        if connection.execute(due.with_for_update(None).limit(1)).first() is None:
+        if connection.execute(due.limit(1)).first() is None:
             return 0
     with db.write() as connection:
         # Locks the job's end out: it gives leases back too, and two that do so in bulk could wait for each other.
         connection.execute(select(labeling_jobs.c.id).where(labeling_jobs.c.id == job_id).with_for_update(read=True))
-        expired = connection.execute(due).all()
+        expired = connection.execute(due.with_for_update(skip_locked=True)).all()
         for lease in expired:
             _give_back(connection, lease, "expired")
     return len(expired)

@@ -13,6 +13,7 @@ from trueground.service.engine.errors import Invalid
 from trueground.service.engine.functions import find_task_type, task_input
 from trueground.service.settings import ServiceSettings
 from trueground.storage import Storage
+from trueground.tasks import read_label_categories
 from trueground.tasks.base import TaskType
 
 AVAILABILITY_SECONDS = 30 * 24 * 3600
@@ -41,7 +42,6 @@ class JobPlan:
     max_percentage: int | None
     pre_function: str | None
     post_function: str | None
-    source_key: str | None
     template: str
     categories: list[str]
     label_config: dict[str, Any]
@@ -88,7 +88,6 @@ def check_request(request: dict[str, Any], storage: Storage, settings: ServiceSe
         max_percentage=stopping.get("MaxPercentageOfInputDatasetLabeled"),
         pre_function=pre,
         post_function=post,
-        source_key=task_type.source_key if task_type else None,
         template=_template(human["UiConfig"], storage),
         categories=categories,
         label_config=config,
@@ -176,23 +175,10 @@ def _categories(uri: str | None, storage: Storage, task_type: TaskType | None) -
         if task_type is not None:
             raise Invalid("LabelCategoryConfigS3Uri is missing: this task type needs label categories")
         return [], {}
-    try:
-        config = json.loads(_read(storage, uri))
-        names = [entry["label"] for entry in config["labels"]]
-    except (ValueError, KeyError, TypeError):
-        raise InputError(
-            "not a label category configuration",
-            file=uri,
-            hint='Write {"document-version": "2018-11-28", "labels": [{"label": "…"}, …]}.',
-        ) from None
-    for number, name in enumerate(names):
-        if not isinstance(name, str) or not 1 <= len(name) <= 256:
-            raise InputError("a label is a text of 1 to 256 characters", file=uri, field=f"labels.{number}.label")
-        if name in names[:number]:
-            raise InputError(f"the label {name!r} is there twice", file=uri, field=f"labels.{number}.label")
+    names = read_label_categories(storage, uri)
     if len(names) < 2 and task_type is not None:
         raise InputError("at least two labels are needed", file=uri, field="labels")
-    return names, config
+    return names, json.loads(storage.read_bytes(uri))
 
 
 def _read(storage: Storage, uri: str) -> str:

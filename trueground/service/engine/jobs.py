@@ -216,7 +216,7 @@ def _refuse_taken(connection: Connection, name: str) -> None:
 def _check_manifest(plan: JobPlan, storage: Storage, check_template: CheckTemplate | None) -> tuple[int, int]:
     """How many data objects there are, and how many come with their label."""
     objects = labeled = 0
-    for line in read_lines(storage, plan.manifest, plan.source_key):
+    for line in read_lines(storage, plan.manifest, plan.task_input):
         if objects == 0 and check_template is not None:
             check_template(plan.template, plan.task_input(line.content))
         objects += 1
@@ -271,7 +271,7 @@ def _store(
         )
         .returning(labeling_jobs.c.id)
     ).scalar_one()
-    rows = _rows(job_id, plan, read_lines(storage, plan.manifest, plan.source_key), people)
+    rows = _rows(job_id, plan, read_lines(storage, plan.manifest), people)
     stored = 0
     while chunk := list(islice(rows, CHUNK)):
         connection.execute(insert(data_objects), chunk)

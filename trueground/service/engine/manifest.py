@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -22,30 +22,33 @@ class Line:
     content: dict[str, Any]
 
 
-def read_lines(storage: Storage, uri: str, source_key: str | None = None) -> Iterator[Line]:
-    """The data objects of a manifest, in order, in constant memory.
+def read_lines(storage: Storage, uri: str, check: Callable[[dict[str, Any]], object] | None = None) -> Iterator[Line]:
+    """The data objects of a manifest, in order, in constant memory. Blank lines are passed over.
 
     Args:
         storage: how to reach the files, and which may be reached.
         uri: the manifest.
-        source_key: the key that the task type needs; ``None`` takes either ``source`` or ``source-ref``.
+        check: called with each data object; a ``KeyError`` means that the task type misses that key.
 
     Raises:
         InputError: the manifest is not there, is empty, or a line breaks Ground Truth's rules.
     """
-    count = 0
+    empty = True
     try:
         with storage.open(uri) as handle:
             for number, raw in enumerate(handle, start=1):
-                count = number
-                yield _parse(storage, uri, number, raw, source_key)
+                if raw.strip():
+                    empty = False
+                    yield _parse(storage, uri, number, raw, check)
     except (FileNotFoundError, IsADirectoryError):
         raise InputError("there is no such manifest", file=uri) from None
-    if not count:
+    if empty:
         raise InputError("the manifest is empty", file=uri, hint="Give it one data object a line.")
 
 
-def _parse(storage: Storage, uri: str, number: int, raw: bytes, source_key: str | None) -> Line:
+def _parse(
+    storage: Storage, uri: str, number: int, raw: bytes, check: Callable[[dict[str, Any]], object] | None
+) -> Line:
     def wrong(problem: str, field: str | None = None, hint: str | None = None) -> InputError:
         return InputError(problem, file=uri, line=number, field=field, hint=hint)
 
@@ -67,10 +70,13 @@ def _parse(storage: Storage, uri: str, number: int, raw: bytes, source_key: str 
         if isinstance(value, str) and len(value) > ATTRIBUTE_CHARACTERS:
             raise wrong(f"the value has {len(value)} characters; {ATTRIBUTE_CHARACTERS} are allowed", key)
     given = [key for key in ("source", "source-ref") if key in content]
-    if source_key is not None and source_key not in given:
-        raise wrong(f'the key "{source_key}" is missing', source_key)
     if len(given) != 1:
         raise wrong('a data object has either "source" or "source-ref"')
+    if check is not None:
+        try:
+            check(content)
+        except KeyError as error:
+            raise wrong("the task type needs this key", str(error.args[0])) from None
     _check_source(storage, content, given[0], wrong)
     return Line(text, content)
 

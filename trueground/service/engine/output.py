@@ -84,10 +84,11 @@ class Output:
         """The two manifest keys of each object that got a label, by position."""
         categories = self.job.categories
         labels = task_type.consolidate(self._usable_answers(task_type), categories)
-        name = f"labeling-job/{self.job.name}"
+        # Written without its zone, as AWS does; it is UTC.
+        created = self.job.ended_at.replace(tzinfo=None)
         return {
             int(label.object_id): task_type.write_label(
-                label, self.attribute, categories, job_name=name, created=self.job.ended_at
+                label, self.attribute, categories, job_name=self.job.name, created=created
             )
             for label in labels
         }
