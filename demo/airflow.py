@@ -6,6 +6,7 @@ ends with the program that started it.
 
 from __future__ import annotations
 
+import configparser
 import contextlib
 import ctypes
 import json
@@ -21,6 +22,11 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+
+from trueground.service.engine import first_start
+from trueground.service.security import SecretBox
+from trueground.service.settings import ServiceSettings
+from trueground.service.store.database import Database
 
 ROOT = Path(__file__).resolve().parents[1]
 COMPONENTS = {
@@ -58,7 +64,7 @@ class LocalAirflow:
         trueground_home: the labeling service's own folder.
         data_root: the folder of the data.
         port: the first port to try.
-        projects: environment that overrides, for tests.
+        extra_environment: settings that override, for tests.
     """
 
     def __init__(
@@ -70,6 +76,10 @@ class LocalAirflow:
         extra_environment: dict[str, str] | None = None,
     ) -> None:
         self.home, self.trueground_home, self.data_root = home, trueground_home, data_root
+        for folder in (home, trueground_home, data_root):
+            folder.mkdir(parents=True, exist_ok=True)
+        # Before anything else: the store's first start makes the key that Airflow's connection carries.
+        self.open_store().close()
         self.port = free_port(port)
         self.user = "admin"
         self.password = self._password()
@@ -93,9 +103,7 @@ class LocalAirflow:
         return f"{self.portal}/aws"
 
     def prepare(self) -> None:
-        """Make the folders, the service's store and keys, and Airflow's database."""
-        self.home.mkdir(parents=True, exist_ok=True)
-        self.data_root.mkdir(parents=True, exist_ok=True)
+        """Make Airflow's database, or bring it up to date."""
         self._run(sys.executable, "-m", "airflow", "db", "migrate")
 
     def start(self, *names: str) -> None:
@@ -185,10 +193,6 @@ class LocalAirflow:
         answer.raise_for_status()
         return answer.json() if answer.content else None
 
-    def trueground(self, *arguments: str) -> str:
-        """Run the ``trueground`` command on this set-up's store and return what it prints."""
-        return self._run(sys.executable, "-m", "trueground.cli", *arguments)
-
     def _run(self, *command: str) -> str:
         done = subprocess.run(
             command, env=self.environment, cwd=self.home, stdin=subprocess.DEVNULL, capture_output=True, text=True
@@ -201,7 +205,6 @@ class LocalAirflow:
         file = self.home / "passwords.json"
         if file.exists():
             return str(json.loads(file.read_text())[self.user])
-        self.home.mkdir(parents=True, exist_ok=True)
         password = secrets.token_urlsafe(9)
         file.touch(mode=0o600)
         file.write_text(json.dumps({self.user: password}))
@@ -215,16 +218,27 @@ class LocalAirflow:
             file.write_text(secrets.token_hex(48))
         return file.read_text()
 
+    def open_store(self) -> Database:
+        """The labeling service's store, ready for use."""
+        settings = ServiceSettings(home=self.trueground_home, data_root=self.data_root)
+        db = Database(settings.database_url)
+        first_start.prepare(db, SecretBox.load(settings.home), settings)
+        return db
+
+    def keys(self) -> dict[str, str]:
+        """The access key that the service made at its first start."""
+        file = configparser.ConfigParser()
+        file.read(ServiceSettings(home=self.trueground_home).credentials_file)
+        return dict(file[first_start.PROFILE])
+
     def connection(self) -> dict[str, Any]:
         """The Airflow connection `trueground`: where the labeling service is and the key to it."""
-        from trueground.service.settings import read_credentials
-
-        keys = read_credentials(self.trueground_home)
         endpoint = {"endpoint_url": self.aws_endpoint}
+        keys = self.keys()
         return {
             "conn_type": "aws",
-            "login": keys.access_key_id,
-            "password": keys.secret_access_key,
+            "login": keys["aws_access_key_id"],
+            "password": keys["aws_secret_access_key"],
             "extra": {
                 "region_name": "us-east-1",
                 "service_config": {"sagemaker": endpoint, "sagemaker-a2i-runtime": endpoint},

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import secrets
 import subprocess
 import sys
@@ -9,6 +10,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from demo.airflow import LocalAirflow
+from trueground.service.engine import accounts, teams
+from trueground.service.engine.errors import InUse
+from trueground.service.settings import ServiceSettings
 
 
 @dataclass(frozen=True)
@@ -48,11 +52,9 @@ class SimulatedPeople:
     def start(self) -> None:
         """Make the accounts and teams, and start to work."""
         password = secrets.token_urlsafe(12)
+        self._make_accounts(password)
         command = [sys.executable, "-m", "trueground.cli", "simulate-workers", "--url", self.airflow.portal]
         for person in PEOPLE:
-            self.airflow.trueground(
-                "worker", "add", person.username, "--name", person.name, "--password", password, "--team", person.team
-            )
             command += ["--worker", f"{person.username}:{password}:{person.accuracy}"]
         command += ["--truth", str(self.truth), "--seconds", str(self.seconds), "--seed", "7"]
         log = (self.airflow.home / "people.log").open("ab")
@@ -66,3 +68,23 @@ class SimulatedPeople:
             self._process.terminate()
             self._process.wait(20)
             self._process = None
+
+    def _make_accounts(self, password: str) -> None:
+        """Accounts and teams; those of an earlier demo get the new password."""
+        db = self.airflow.open_store()
+        settings = ServiceSettings(home=self.airflow.trueground_home)
+        try:
+            for team in sorted({person.team for person in PEOPLE}):
+                members = [{"OidcMemberDefinition": {"Groups": [team]}}]
+                with contextlib.suppress(InUse):
+                    teams.create_workteam(
+                        db, settings, {"WorkteamName": team, "MemberDefinitions": members, "Description": team}
+                    )
+            for person in PEOPLE:
+                try:
+                    accounts.add_worker(db, person.username, password, name=person.name)
+                except InUse:
+                    accounts.set_password(db, person.username, password)
+                accounts.add_to_group(db, person.username, person.team)
+        finally:
+            db.close()

@@ -8,7 +8,7 @@ pytestmark = pytest.mark.airflow
 
 
 def test_triggers_come_back_from_what_they_serialize() -> None:
-    from airflow.utils.module_loading import import_string
+    from airflow.sdk.module_loading import import_string
     from operators.triggers import HumanLoopsTrigger, LabelingJobTrigger
 
     for trigger in (

@@ -1,0 +1,5 @@
+"""``python -m trueground.cli``."""
+
+from trueground.cli import main
+
+main()
