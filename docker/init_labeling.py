@@ -9,7 +9,6 @@ import os
 from urllib.parse import urlsplit
 
 import boto3
-from botocore.exceptions import ClientError
 from sqlalchemy import insert
 
 from trueground.project import load_projects
@@ -74,12 +73,10 @@ def add_manager(db: Database, username: str, password: str) -> None:
 
 def add_bucket(name: str) -> None:
     """Make the bucket that the projects' relative paths lie in, unless it is there."""
-    try:
-        boto3.client("s3").create_bucket(Bucket=name)
+    client = boto3.client("s3")
+    if name not in {bucket["Name"] for bucket in client.list_buckets()["Buckets"]}:
+        client.create_bucket(Bucket=name)
         print(f"bucket {name} made")
-    except ClientError as error:
-        if error.response["Error"]["Code"] not in ("BucketAlreadyOwnedByYou", "BucketAlreadyExists"):
-            raise
 
 
 if __name__ == "__main__":

@@ -62,7 +62,7 @@ class ClassCount:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Worker:
-    """One worker's part: answers given, estimated accuracy in [0, 1], median seconds an answer."""
+    """One worker's part: answers given, the share of them that are the published label, median seconds an answer."""
 
     name: str
     answers: int
