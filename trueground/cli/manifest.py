@@ -1,0 +1,65 @@
+"""``trueground manifest``: build one, check one."""
+
+from __future__ import annotations
+
+import os
+from enum import StrEnum
+from typing import Annotated
+
+import typer
+
+from trueground.storage import Storage, file_uri
+
+app = typer.Typer(help="Manifests: the data objects that a labeling job is about.", no_args_is_help=True)
+
+
+class Media(StrEnum):
+    """What the objects are."""
+
+    image = "image"
+    text = "text"
+
+
+@app.command("build")
+def build(
+    prefix: Annotated[str, typer.Argument(help="Folder, or s3:// prefix, with the files.")],
+    out: Annotated[str, typer.Option(help="The manifest to write: path or URI.")],
+    media: Annotated[Media, typer.Option(help="Images are objects; of texts, each line or row is one.")] = Media.image,
+) -> None:
+    """Write the manifest of all files below a prefix."""
+    from trueground.manifests import build_manifest
+
+    count = build_manifest(Storage(), _uri(prefix), _uri(out), media=media.value)
+    typer.echo(f"{count} objects in {out}")
+
+
+@app.command("check")
+def check(
+    manifest: Annotated[str, typer.Argument(help="The manifest: path or URI.")],
+    media: Annotated[Media, typer.Option(help="What the objects are.")] = Media.image,
+    label_attribute: Annotated[str | None, typer.Option(help="The attribute that is to be labeled.")] = None,
+    limit: Annotated[int, typer.Option(min=1, help="Problems to print at the most.")] = 100,
+) -> None:
+    """Check a manifest, and that every object it names can be labeled. Ends with 1 where something is wrong."""
+    from trueground.manifests import check_manifest
+
+    report = check_manifest(
+        Storage(),
+        _uri(manifest),
+        source_key="source" if media is Media.text else "source-ref",
+        media=media.value,
+        label_attribute=label_attribute,
+        limit=limit,
+    )
+    for problem in report.problems:
+        typer.echo(f"{manifest}: {problem}")
+    if report.ok:
+        typer.echo(f"{report.objects} objects, nothing wrong")
+        return
+    more = report.total_problems - len(report.problems)
+    typer.echo(f"{report.total_problems} problems in {report.objects} objects" + (f", {more} not shown" if more else ""))
+    raise typer.Exit(1)
+
+
+def _uri(text: str) -> str:
+    return text if "://" in text else file_uri(os.path.expanduser(text))

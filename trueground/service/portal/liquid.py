@@ -1,0 +1,72 @@
+"""Ground Truth's task templates: Liquid with autoescape and AWS's three filters."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable, Mapping
+from functools import lru_cache
+from typing import Any
+
+from liquid import BoundTemplate, Environment
+from liquid.exceptions import LiquidError
+from markupsafe import Markup
+
+from trueground.errors import InputError
+
+CROWD_SCRIPT = re.compile(r"https://assets\.crowd\.aws/crowd-html-elements[\w.-]*\.js")
+S3_ADDRESS = re.compile(r"https?://s3[\w.-]*\.amazonaws\.com/(.+)")
+
+
+def render(
+    template: str, task_input: Mapping[str, Any], *, crowd_script: str, grant_read_access: Callable[[str], str]
+) -> str:
+    """A template's HTML for one task.
+
+    Args:
+        template: Liquid and HTML.
+        task_input: becomes ``task.input``.
+        crowd_script: the address of our crowd elements, in place of AWS's script.
+        grant_read_access: makes the short-lived link to a file, from its URI.
+
+    Raises:
+        InputError: the template cannot be parsed or rendered; the message has the line.
+    """
+    try:
+        parsed = _parse(CROWD_SCRIPT.sub(crowd_script, template))
+        return parsed.render(task={"input": task_input}, __grant=grant_read_access)
+    except LiquidError as error:
+        line = error.token.start_index if error.token else None
+        number = template.count("\n", 0, line) + 1 if line is not None else None
+        raise InputError(f"the task template cannot be rendered: {error}", line=number) from error
+
+
+@lru_cache(maxsize=64)
+def _parse(template: str) -> BoundTemplate:
+    return _environment().from_string(template)
+
+
+@lru_cache(maxsize=1)
+def _environment() -> Environment:
+    environment = Environment(autoescape=True)
+    environment.add_filter("to_json", lambda value: json.dumps(value, ensure_ascii=False))
+    environment.add_filter("skip_autoescape", lambda value: Markup(str(value)))
+    environment.add_filter("grant_read_access", _GrantReadAccess())
+    return environment
+
+
+class _GrantReadAccess:
+    """The filter needs the render's own signer, which it finds among the template's variables."""
+
+    with_context = True
+
+    def __call__(self, value: object, *, context: Any) -> str:
+        uri = str(value)
+        if match := S3_ADDRESS.fullmatch(uri):
+            uri = f"s3://{match[1]}"
+        if uri.startswith(("https://", "http://")):
+            return uri
+        if not uri.startswith(("s3://", "file://")):
+            raise InputError(f'"grant_read_access" input is not a valid S3 URI: {uri!r}')
+        link: str = context.resolve("__grant")(uri)
+        return link

@@ -1,0 +1,54 @@
+// What every crowd element shares.
+
+const submittable = new Set();
+
+class CrowdElement extends HTMLElement {
+  // Children are parsed after the opening tag: build once the whole document is there.
+  connectedCallback() {
+    if (this.built) return;
+    this.built = true;
+    if (document.readyState === 'loading') document.addEventListener('DOMContentLoaded', () => this.build());
+    else this.build();
+  }
+
+  build() {}
+
+  get name() { return this.getAttribute('name') || this.localName; }
+
+  relaxed(attribute, otherwise) {
+    const text = this.getAttribute(attribute);
+    if (!text) return otherwise;
+    try { return parseRelaxed(text); } catch (error) {
+      this.complain(`The attribute ${attribute} cannot be read: ${error.message}`);
+      return otherwise;
+    }
+  }
+
+  complain(message) {
+    const box = element('p', { role: 'alert', textContent: `${this.localName}: ${message}` });
+    box.style.cssText = 'color: var(--bad); font-weight: 600;';
+    this.prepend(box);
+  }
+}
+
+// An element whose output becomes part of the answer. Subclasses have `value`; null leaves it out.
+class CrowdInput extends CrowdElement {
+  connectedCallback() { submittable.add(this); super.connectedCallback(); }
+  disconnectedCallback() { submittable.delete(this); }
+  get value() { return null; }
+  get missing() { return null; }   // what the worker still has to do, or null
+}
+
+function element(tag, properties = {}, ...children) {
+  const made = document.createElement(tag);
+  for (const [key, value] of Object.entries(properties)) {
+    if (key in made && key !== 'role') made[key] = value; else made.setAttribute(key, value);
+  }
+  made.append(...children);
+  return made;
+}
+
+// After everything is built, tell the template's own scripts.
+document.addEventListener('DOMContentLoaded', () => setTimeout(() => {
+  document.dispatchEvent(new CustomEvent('all-crowd-elements-ready'));
+}));

@@ -1,0 +1,80 @@
+// crowd-form: collects what is named inside it, and hands the answer to the page around the frame.
+
+class CrowdForm extends CrowdElement {
+  build() {
+    this.form = element('form', { noValidate: false });
+    this.form.append(...this.childNodes);
+    this.append(this.form);
+    if (this.hasAttribute('onsubmit')) {
+      this.form.setAttribute('onsubmit', this.getAttribute('onsubmit'));
+      this.removeAttribute('onsubmit');
+    }
+    if (!this.form.querySelector('button[type=submit], input[type=submit], crowd-button[form-action=submit]')
+        && !this.form.querySelector('[data-brings-submit]')) {
+      const own = this.querySelector('crowd-classifier, crowd-image-classifier');
+      if (!own) this.form.append(element('crowd-button', { 'form-action': 'submit', textContent: 'Submit' }));
+    }
+    this.form.addEventListener('submit', (event) => {
+      if (event.defaultPrevented) return;
+      event.preventDefault();
+      // A template's own listener may be added later than this one, and may still say no.
+      queueMicrotask(() => { if (!this.refused) this.send(); this.refused = false; });
+    });
+    document.addEventListener('keydown', (event) => {
+      const typing = event.target.closest?.('input, textarea, select');
+      if (event.key !== 'Enter' || (typing && !(event.ctrlKey || event.metaKey)) || event.target.closest?.('button, a, dialog')) return;
+      event.preventDefault();
+      this.submit();
+    });
+  }
+
+  // Both names occur in templates.
+  submit() { this.form.requestSubmit(); }
+  requestSubmit() { this.submit(); }
+
+  addEventListener(type, listener, options) {
+    if (type !== 'submit') { super.addEventListener(type, listener, options); return; }
+    super.addEventListener(type, (event) => { listener.call(this, event); if (event.defaultPrevented) this.refused = true; }, { ...options, capture: true });
+  }
+
+  collect() {
+    const answer = {};
+    for (const field of new FormData(this.form)) {
+      const [name, value] = field;
+      if (name && typeof value === 'string') answer[name] = value;
+    }
+    for (const item of submittable) {
+      if (!this.contains(item)) continue;
+      const value = item.value;
+      if (value === null || value === undefined) continue;
+      const both = typeof value === 'object' && typeof answer[item.name] === 'object';
+      answer[item.name] = both ? { ...answer[item.name], ...value } : value;
+    }
+    return answer;
+  }
+
+  send() {
+    if (this.sent) return;
+    for (const item of submittable) {
+      if (this.contains(item) && item.missing) { item.hint?.(item.missing); return; }
+    }
+    this.sent = true;
+    const answer = this.collect();
+    this.dispatchEvent(new CustomEvent('crowd-submit', { detail: answer }));
+    if (window.parent !== window) window.parent.postMessage({ trueground: 'submit', answer }, '*');
+  }
+}
+
+class CrowdButton extends CrowdElement {
+  build() {
+    const action = this.getAttribute('form-action') || 'submit';
+    this.button = element('button', { type: action === 'none' ? 'button' : action, disabled: this.hasAttribute('disabled') });
+    this.button.append(...this.childNodes);
+    this.button.style.cssText = 'font: inherit; font-weight: 600; padding: 10px 22px; border: 0; border-radius: 8px;'
+      + 'background: var(--accent); color: var(--on-accent); cursor: pointer; margin-top: 14px;';
+    this.append(this.button);
+  }
+}
+
+customElements.define('crowd-form', CrowdForm);
+customElements.define('crowd-button', CrowdButton);
