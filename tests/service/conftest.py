@@ -7,22 +7,27 @@ import json
 import os
 import re
 import secrets
+import shutil
 import subprocess
 import sys
 import threading
 import time
 import urllib.request
 from collections.abc import Callable, Iterator
-from contextlib import closing, contextmanager, suppress
+from contextlib import AbstractContextManager, closing, contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import boto3
+import httpx
 import psycopg
 import pytest
 import uvicorn
+from botocore.auth import SigV4Auth
+from botocore.awsrequest import AWSRequest
 from botocore.config import Config
+from botocore.credentials import Credentials
 from fastapi import FastAPI
 
 from trueground.service.app import create_app
@@ -47,9 +52,7 @@ TEMPLATE = """<script src="https://assets.crowd.aws/crowd-html-elements.js"></sc
 </crowd-form>
 """
 # The smallest PNG there is.
-PIXEL = base64.b64decode(
-    "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAQAAAC1HAwCAAAAC0lEQVR42mNk+A8AAQUBAScY42YAAAAASUVORK5CYII="
-)
+PIXEL = base64.b64decode("iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAQAAAC1HAwCAAAAC0lEQVR42mNk+A8AAQUBAScY42YAAAAASUVORK5CYII=")
 
 
 @dataclass
@@ -71,11 +74,29 @@ class RunningService:
             "sagemaker",
             endpoint_url=overrides.pop("endpoint_url", self.url),
             region_name="us-east-1",
-            config=Config(retries={"total_max_attempts": 1}, read_timeout=30),
+            config=Config(retries={"total_max_attempts": 1}, read_timeout=30).merge(overrides.pop("config", Config())),
             **{**self.credentials, **overrides},
         )
 
-    def add_worker(self, username: str, *, password: str = "secret", role: str = "worker", team: str | None = TEAM) -> str:
+    def send(
+        self, operation: str, content: Any, *, sign: Callable[[AWSRequest], None] | None = None, path: str = "/"
+    ) -> httpx.Response:
+        """Send a request past boto3's own checks. ``sign`` replaces the right signature."""
+        body = content if isinstance(content, bytes) else json.dumps(content).encode()
+        headers = {"X-Amz-Target": f"SageMaker.{operation}", "Content-Type": "application/x-amz-json-1.1"}
+        request = AWSRequest("POST", self.url + path, data=body, headers=headers)
+        (sign or self.sign)(request)
+        return httpx.post(self.url + path, content=request.data, headers=dict(request.headers))
+
+    def sign(self, request: AWSRequest, *, service: str = "sagemaker", **replaced: str) -> None:
+        """Sign a request with the service's key, or another."""
+        keys = {**self.credentials, **replaced}
+        credentials = Credentials(keys["aws_access_key_id"], keys["aws_secret_access_key"])
+        SigV4Auth(credentials, service, "us-east-1").add_auth(request)
+
+    def add_worker(
+        self, username: str, *, password: str = "secret", role: str = "worker", team: str | None = TEAM
+    ) -> str:
         """An account, a member of the team; returns its worker id."""
         worker = accounts.add_worker(self.db, username, password, role=role)  # type: ignore[arg-type]
         if team is not None:
@@ -127,6 +148,7 @@ def _job_request(
     ``overrides`` replace members at the top; those of HumanTaskConfig are replaced under their own names.
     """
     folder = data_root / "in" / name
+    shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
     if isinstance(objects, int):
         (folder / "pixel.png").write_bytes(PIXEL)
@@ -216,13 +238,31 @@ def job_request(settings: ServiceSettings) -> Callable[..., dict[str, Any]]:
     return make
 
 
-@pytest.fixture
-def service(settings: ServiceSettings) -> Iterator[RunningService]:
-    """The service in a thread of this process, with its own store and the team ``annotators``."""
+@contextmanager
+def _running_service(settings: ServiceSettings) -> Iterator[RunningService]:
     app = create_app(settings)
     with running(app) as url, closing(Database(settings.database_url)) as db:
         add_team(db, settings)
         yield RunningService(url, settings, read_credentials(settings), db)
+
+
+@pytest.fixture(scope="session")
+def running_service() -> Callable[[ServiceSettings], AbstractContextManager[RunningService]]:
+    """``with running_service(settings) as service``: in a thread, with the team ``annotators``."""
+    return _running_service
+
+
+@pytest.fixture(scope="session")
+def serve_app() -> Callable[[FastAPI], AbstractContextManager[str]]:
+    """``with serve_app(app) as url``: any ASGI app on a free port, in a thread."""
+    return running
+
+
+@pytest.fixture
+def service(settings: ServiceSettings) -> Iterator[RunningService]:
+    """The service in a thread of this process, with its own store and the team ``annotators``."""
+    with _running_service(settings) as service:
+        yield service
 
 
 @pytest.fixture
@@ -347,5 +387,21 @@ def stored_job(
     def make(name: str = "animals", *args: Any, **options: Any) -> str:
         jobs.create_job(store, settings.storage(), settings, job_request(name, *args, **options))
         return name
+
+    return make
+
+
+@pytest.fixture(name="answer_all", scope="session")
+def _answer_all() -> Callable[..., int]:
+    """``answer_all(store, job, worker_id, label="dog")``: all that a worker can get; returns how many."""
+    return answer_all
+
+
+@pytest.fixture(scope="session")
+def connect() -> Callable[[str, ServiceSettings], RunningService]:
+    """``connect(url, settings)``: a service that something else started."""
+
+    def make(url: str, settings: ServiceSettings) -> RunningService:
+        return RunningService(url, settings, read_credentials(settings), Database(settings.database_url))
 
     return make

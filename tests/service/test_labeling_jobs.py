@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -301,6 +302,29 @@ def test_progress_counts_people_and_what_they_did(service: Any, make_job: MakeJo
     assert progress.jobs_overview(service.db)[0].name == "animals"
     stranger = service.add_worker("eve", team=None)
     assert progress.work_for(service.db, stranger) == []
+
+
+def test_a_name_that_is_taken_is_refused_and_the_job_stays(
+    service: Any, sagemaker: Any, job_request: Callable[..., dict[str, Any]]
+) -> None:
+    request = job_request()
+    sagemaker.create_labeling_job(**request)
+    before = sagemaker.describe_labeling_job(LabelingJobName="animals")
+    with pytest.raises(ClientError, match="already a labeling job 'animals'") as caught:
+        sagemaker.create_labeling_job(**request)
+    assert caught.value.response["Error"]["Code"] == "ResourceInUse"
+    after = sagemaker.describe_labeling_job(LabelingJobName="animals")
+    assert after["JobReferenceCode"] == before["JobReferenceCode"]
+
+
+def test_a_manifest_may_have_blank_lines_and_windows_line_ends(
+    service: Any, sagemaker: Any, job_request: Callable[..., dict[str, Any]]
+) -> None:
+    request = job_request(objects=2)
+    path: Path = service.data_root / "in/animals/input.manifest"
+    path.write_bytes(path.read_bytes().replace(b"\n", b"\r\n\r\n"))
+    sagemaker.create_labeling_job(**request)
+    assert sagemaker.describe_labeling_job(LabelingJobName="animals")["LabelCounters"]["Unlabeled"] == 2
 
 
 def wait_until(condition: Callable[[], Any], seconds: float = 5) -> Any:

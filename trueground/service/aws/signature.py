@@ -70,7 +70,7 @@ def verify(request: SignedRequest, secret_of: Callable[[str], str | None], now: 
     return key_id
 
 
-class _Verifier(SigV4Auth):  # type: ignore[misc]  # botocore has no types
+class _Verifier(SigV4Auth):
     """botocore's signer, but over exactly the headers that the client signed."""
 
     def headers_to_sign(self, request: Any) -> Any:

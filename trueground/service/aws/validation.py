@@ -76,6 +76,8 @@ def _string(shape: Any, value: Any, path: str, problems: list[str]) -> str:
         return str(value)
     if shape.enum and value not in shape.enum:
         _fail(value, path, f"Member must satisfy enum value set: [{', '.join(shape.enum)}]", problems)
+    if "\0" in value or any("\ud800" <= letter <= "\udfff" for letter in value):
+        _fail(value, path, "Member must be Unicode text without the null character", problems)
     pattern = shape.metadata.get("pattern")
     if pattern and not _matcher(shape.name, pattern)(value):
         _fail(value, path, f"Member must satisfy regular expression pattern: {pattern}", problems)
@@ -143,7 +145,7 @@ def _matcher(shape_name: str, pattern: str) -> Callable[[str], bool]:
 
 
 def _fail(value: Any, path: str, constraint: str, problems: list[str]) -> None:
-    text = str(value)
+    text = str(value).encode("utf-8", "backslashreplace").decode().replace("\0", "\\0")
     if len(text) > _LONGEST_VALUE:
         text = text[:_LONGEST_VALUE] + "…"
     problems.append(f"Value '{text}' at '{path}' failed to satisfy constraint: {constraint}")

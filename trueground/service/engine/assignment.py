@@ -16,6 +16,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from sqlalchemy import (
+    ColumnElement,
     Connection,
     Row,
     case,
@@ -150,9 +151,9 @@ def expire_leases(db: Database, job_id: int) -> int:
 
 
 # Constants in the SQL text, not bound values: only so can the partial indexes be used.
-_NONE = literal_column("0")
-_RETURNED = literal_column("returned")
-_LEASED = literal_column("'leased'")
+_NONE: ColumnElement[int] = literal_column("0")
+_RETURNED: ColumnElement[bool] = literal_column("returned")
+_LEASED: ColumnElement[str] = literal_column("'leased'")
 _TAKEN = (_LEASED, literal_column("'submitted'"))
 
 
@@ -224,7 +225,7 @@ def _lock_cursor(connection: Connection, job_id: int, worker_id: str) -> int:
         connection.execute(insert_or_ignore(connection, job_workers, values))
         cursor = connection.scalar(query)
     assert cursor is not None
-    return cursor
+    return int(cursor)
 
 
 def _choose(connection: Connection, job: Row[Any], worker_id: str, cursor: int) -> int | None:
@@ -341,7 +342,7 @@ def _keep(connection: Connection, mine: Row[Any], content: Mapping[str, Any], se
         )
         .returning(data_objects.c.state)
     )
-    return state == "answered"
+    return bool(state == "answered")
 
 
 def _give_back(connection: Connection, lease: Row[Any], state: str) -> None:

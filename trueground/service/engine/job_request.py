@@ -164,6 +164,8 @@ def _template(ui: dict[str, Any], storage: Storage) -> str:
     if not uri:
         raise Invalid("HumanTaskConfig.UiConfig.UiTemplateS3Uri is missing: people need a template to work with")
     template = _read(storage, uri)
+    if "\0" in template:
+        raise InputError("the template holds a null character, so it is no HTML", file=uri)
     if "<crowd-form" not in template:
         raise InputError("the template has no <crowd-form>, so nothing could be submitted", file=uri)
     return template

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import operator
 import secrets
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
@@ -128,19 +129,20 @@ def list_jobs(
     """A page of labeling jobs. Raises :class:`Invalid` for a token that is not ours."""
     table = labeling_jobs.c
     query = select(labeling_jobs)
-    for condition, value in (
-        (table.created_at > created_after, created_after),
-        (table.created_at < created_before, created_before),
-        (table.modified_at > modified_after, modified_after),
-        (table.modified_at < modified_before, modified_before),
-        (table.status == status, status),
-        (func.lower(table.name).contains((name_contains or "").lower(), autoescape=True), name_contains),
+    for column, compare, value in (
+        (table.created_at, operator.gt, created_after),
+        (table.created_at, operator.lt, created_before),
+        (table.modified_at, operator.gt, modified_after),
+        (table.modified_at, operator.lt, modified_before),
+        (table.status, operator.eq, status),
     ):
         if value is not None:
-            query = query.where(condition)
-    column = {"CreationTime": table.created_at, "Name": table.name, "Status": table.status}[sort_by]
+            query = query.where(compare(column, value))
+    if name_contains is not None:
+        query = query.where(func.lower(table.name).contains(name_contains.lower(), autoescape=True))
+    sorted_by = {"CreationTime": table.created_at, "Name": table.name, "Status": table.status}[sort_by]
     with db.read() as connection:
-        page = page_of(connection, query, column, table.id, descending=descending, limit=limit, token=token)
+        page = page_of(connection, query, sorted_by, table.id, descending=descending, limit=limit, token=token)
         return Page([_job(connection, settings, row) for row in page.items], page.token)
 
 

@@ -40,14 +40,12 @@ class Lease:
         values = {"name": self._name, "holder": self._holder, "expires_at": expires_at}
         with self._db.write() as connection:
             if row is None:
-                taken = connection.execute(insert_or_ignore(connection, leases, values))
+                connection.execute(insert_or_ignore(connection, leases, values))
             else:
                 # Only if nobody else took it since we looked.
                 unchanged = (leases.c.holder == row.holder) & (leases.c.expires_at == row.expires_at)
-                taken = connection.execute(
-                    update(leases).where(leases.c.name == self._name, unchanged).values(**values)
-                )
-            return taken.rowcount == 1
+                connection.execute(update(leases).where(leases.c.name == self._name, unchanged).values(**values))
+            return connection.scalar(select(leases.c.holder).where(leases.c.name == self._name)) == self._holder
 
     def release(self) -> None:
         """Let another process have it at once."""

@@ -12,6 +12,7 @@ from typing import Any, Generic, TypeVar
 from sqlalchemy import Column, Connection, Row, Select, and_, or_
 
 from trueground.service.engine.errors import Invalid
+from trueground.service.store.tables import UTCDateTime
 
 Item = TypeVar("Item")
 
@@ -39,7 +40,7 @@ def page_of(
     The token holds the last row's place and not a count, so rows that come or go do not shift the pages.
     """
     if token is not None:
-        value, last = _read(token, column)
+        value, last = _read(token, column, key)
         further = (column < value, key < last) if descending else (column > value, key > last)
         query = query.where(or_(further[0], and_(column == value, further[1])))
     order = (column.desc(), key.desc()) if descending else (column, key)
@@ -55,13 +56,19 @@ def _write(value: Any, key: Any) -> str:
     return base64.urlsafe_b64encode(json.dumps([text, key]).encode()).decode()
 
 
-def _read(token: str, column: Column[Any]) -> tuple[Any, Any]:
+def _read(token: str, column: Column[Any], key_column: Column[Any]) -> tuple[Any, Any]:
     try:
         value, key = json.loads(base64.urlsafe_b64decode(token))
-        if column.type.python_type is datetime:
+        if isinstance(column.type, UTCDateTime):
             value = datetime.fromisoformat(value)
-        if not isinstance(value, str | datetime) or not isinstance(key, int | str):
+        # What a database would choke on is no token of ours either.
+        fits = isinstance(key, int) and abs(key) < 2**63 if key_column.type.python_type is int else _is_text(key)
+        if not fits or not (isinstance(value, datetime) or _is_text(value)):
             raise ValueError
     except (ValueError, TypeError):
         raise Invalid("NextToken is not one of this list") from None
     return value, key
+
+
+def _is_text(value: object) -> bool:
+    return isinstance(value, str) and value.isprintable()

@@ -1,5 +1,7 @@
 """The first schema."""
 
+from typing import Any
+
 import sqlalchemy as sa
 from alembic import op
 
@@ -23,7 +25,7 @@ POSTGRESQL_TRIGGERS = [
 ]
 
 
-def where(condition: str) -> dict[str, sa.TextClause]:
+def where(condition: str) -> Any:
     """An index over these rows only."""
     return {"sqlite_where": sa.text(condition), "postgresql_where": sa.text(condition)}
 
@@ -33,7 +35,7 @@ def upgrade() -> None:
         "access_keys",
         sa.Column("id", sa.Text(), nullable=False),
         sa.Column("name", sa.Text(), nullable=False),
-        sa.Column("secret", sa.Text(), nullable=False),
+        sa.Column("secret", sa.Text(), nullable=False, comment="encrypted with a key outside the store"),
         sa.Column("created_at", Time, nullable=False),
         sa.Column("revoked_at", Time),
         sa.PrimaryKeyConstraint("id"),
@@ -47,7 +49,7 @@ def upgrade() -> None:
     )
     op.create_table(
         "tags",
-        sa.Column("resource", sa.Text(), nullable=False),
+        sa.Column("resource", sa.Text(), nullable=False, comment="the last part of its ARN: labeling-job/<name>"),
         sa.Column("key", sa.Text(), nullable=False),
         sa.Column("value", sa.Text(), nullable=False),
         sa.PrimaryKeyConstraint("resource", "key"),
@@ -55,13 +57,13 @@ def upgrade() -> None:
     op.create_index("tags_key_value", "tags", ["key", "value"], unique=False)
     op.create_table(
         "workers",
-        sa.Column("id", sa.Text(), nullable=False),
+        sa.Column("id", sa.Text(), nullable=False, comment="16 hex digits: the last part of AWS's workerId"),
         sa.Column("username", sa.Text(), nullable=False),
         sa.Column("name", sa.Text(), nullable=False),
         sa.Column("role", sa.Text(), nullable=False),
-        sa.Column("password_hash", sa.Text()),
+        sa.Column("password_hash", sa.Text(), comment="none for an account that another service vouches for"),
         sa.Column("source", sa.Text(), server_default="local", nullable=False),
-        sa.Column("subject", sa.Text(), nullable=False),
+        sa.Column("subject", sa.Text(), nullable=False, comment="the sub of the worker's identity data"),
         sa.Column("created_at", Time, nullable=False),
         sa.CheckConstraint("role IN ('worker', 'manager')", name="worker_role"),
         sa.PrimaryKeyConstraint("id"),
@@ -113,7 +115,7 @@ def upgrade() -> None:
         sa.Column("name", sa.Text(), nullable=False),
         sa.Column("status", sa.Text(), nullable=False),
         sa.Column("failure_reason", sa.Text()),
-        sa.Column("request", sa.JSON(), nullable=False),
+        sa.Column("request", sa.JSON(), nullable=False, comment="the CreateLabelingJob request, without its tags"),
         sa.Column("reference_code", sa.Text(), nullable=False),
         sa.Column("workteam", sa.Text(), nullable=False),
         sa.Column("workers_per_object", sa.Integer(), nullable=False),
@@ -121,11 +123,11 @@ def upgrade() -> None:
         sa.Column("max_objects_out", sa.Integer()),
         sa.Column("pre_function", sa.Text()),
         sa.Column("post_function", sa.Text()),
-        sa.Column("template", sa.Text(), nullable=False),
+        sa.Column("template", sa.Text(), nullable=False, comment="as it was when the job was created"),
         sa.Column("categories", sa.JSON(), nullable=False),
-        sa.Column("label_config", sa.JSON(), nullable=False),
+        sa.Column("label_config", sa.JSON(), nullable=False, comment="the label category configuration file"),
         sa.Column("objects", sa.Integer(), nullable=False),
-        sa.Column("withheld", sa.Boolean(), nullable=False),
+        sa.Column("withheld", sa.Boolean(), nullable=False, comment="a stopping condition keeps objects back"),
         sa.Column("created_at", Time, nullable=False),
         sa.Column("modified_at", Time, nullable=False),
         sa.Column("available_until", Time, nullable=False),
@@ -150,12 +152,14 @@ def upgrade() -> None:
     op.create_table(
         "data_objects",
         sa.Column("job_id", Key, nullable=False),
-        sa.Column("position", sa.Integer(), nullable=False),
+        sa.Column(
+            "position", sa.Integer(), nullable=False, comment="its line in the manifest, from 0: the datasetObjectId"
+        ),
         sa.Column("line", sa.Text(), nullable=False),
         sa.Column("state", sa.Text(), nullable=False),
-        sa.Column("free", sa.Integer(), nullable=False),
+        sa.Column("free", sa.Integer(), nullable=False, comment="how many more workers may take it now"),
         sa.Column("answers", sa.Integer(), nullable=False),
-        sa.Column("returned", sa.Boolean(), nullable=False),
+        sa.Column("returned", sa.Boolean(), nullable=False, comment="a lease of it came back unanswered"),
         sa.Column("failure_reason", sa.Text()),
         sa.CheckConstraint(
             "state IN ('waiting', 'started', 'answered', 'written', 'labeled', 'withheld', 'failed')",
@@ -174,7 +178,12 @@ def upgrade() -> None:
         "job_workers",
         sa.Column("job_id", Key, nullable=False),
         sa.Column("worker_id", sa.Text(), nullable=False),
-        sa.Column("cursor", sa.Integer(), nullable=False),
+        sa.Column(
+            "cursor",
+            sa.Integer(),
+            nullable=False,
+            comment="up to here the worker was given every object, or it was taken",
+        ),
         sa.ForeignKeyConstraint(["job_id"], ["labeling_jobs.id"], ondelete="CASCADE"),
         sa.ForeignKeyConstraint(
             ["worker_id"],

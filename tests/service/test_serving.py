@@ -1,0 +1,178 @@
+"""The service as people start it: the commands, mounted in another app, the AWS CLI."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import socket
+import subprocess
+import sys
+from collections.abc import Callable
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+from fastapi import FastAPI
+from typer.testing import CliRunner
+
+from trueground.cli import access
+from trueground.cli.serve import serve
+from trueground.errors import InputError
+from trueground.service.app import create_app
+from trueground.service.engine import accounts, assignment
+from trueground.service.engine.errors import EngineError
+from trueground.service.settings import ServiceSettings
+from trueground.service.store.database import Database
+
+
+def test_the_aws_cli_prints_a_job(service: Any, make_job: Callable[..., str]) -> None:
+    make_job(objects=2)
+    command = [str(Path(sys.executable).parent / "aws"), "sagemaker", "describe-labeling-job"]
+    command += ["--labeling-job-name", "animals", "--endpoint-url", service.url, "--output", "json"]
+    environment = {
+        **os.environ,
+        "AWS_SHARED_CREDENTIALS_FILE": str(service.settings.credentials_file),
+        "AWS_PROFILE": "trueground",
+    }
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=60)
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout)["LabelCounters"]["Unlabeled"] == 2
+
+
+def test_mounted_below_a_prefix_it_answers_there(
+    settings: ServiceSettings,
+    serve_app: Callable[..., Any],
+    connect: Callable[..., Any],
+    job_request: Callable[..., dict[str, Any]],
+) -> None:
+    from contextlib import asynccontextmanager
+
+    inner = create_app(settings)
+
+    @asynccontextmanager
+    async def lifespan(app: FastAPI) -> Any:
+        async with inner.router.lifespan_context(inner):  # as Airflow enters the lifespans of mounted apps
+            yield
+
+    outer = FastAPI(lifespan=lifespan)
+    outer.mount("/labeling", inner)
+    with serve_app(outer) as url:
+        service = connect(url, settings)
+        service.add_team()
+        worker = service.add_worker("ann")
+        assert httpx.get(f"{url}/labeling/healthz").json() == {"status": "ok"}
+        for path in ("/labeling/", "/labeling/aws", "/labeling/aws/"):
+            client = service.client(endpoint_url=url + path)
+            assert client.list_labeling_jobs()["LabelingJobSummaryList"] == []
+        client.create_labeling_job(**job_request("animals", objects=1))
+        service.answer("animals", worker)
+        service.url = f"{url}/labeling/aws"
+        service.wait_for("animals", "Completed")
+
+
+def test_serve_prints_where_everything_is(service_process: Any) -> None:
+    service_process.kill()
+    printed = service_process.process.stdout.read()
+    assert f"AWS_SHARED_CREDENTIALS_FILE={service_process.settings.credentials_file}" in printed
+    assert "trueground worker add" in printed and "--endpoint-url" in printed
+
+
+def test_a_taken_port_gets_a_clear_message(tmp_path: Path) -> None:
+    with closing(socket.socket()) as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        with pytest.raises(InputError, match=r"cannot listen on 127.0.0.1 port .*Give another --port"):
+            serve(port=taken.getsockname()[1], home=tmp_path)
+
+
+def test_the_first_start_happens_once(settings: ServiceSettings, running_service: Callable[..., Any]) -> None:
+    with running_service(settings) as service:
+        first = settings.credentials_file.read_text()
+        service.client().list_workforces()
+    settings.credentials_file.unlink()
+    app = create_app(settings)
+    assert app.openapi_url is None
+    from trueground.service.engine import first_start
+
+    first_start.prepare(app.state.service.db, app.state.service.secrets, settings)
+    assert not settings.credentials_file.exists(), "a file that someone removed stays away"
+    assert "aws_access_key_id = TGIA" in first
+
+
+@pytest.fixture
+def command(tmp_path: Path) -> Callable[..., str]:
+    """Run a command of ``trueground worker|team|keys``; gives what it prints."""
+
+    def run(group: str, *words: str) -> str:
+        app = {"worker": access.workers, "team": access.teams, "keys": access.keys}[group]
+        result = CliRunner().invoke(app, [*words, "--home", str(tmp_path)])
+        if result.exception is not None and isinstance(result.exception, EngineError):
+            raise result.exception
+        assert result.exit_code == 0, result.output
+        return result.output
+
+    return run
+
+
+def test_people_and_teams_are_made_from_the_command_line(command: Callable[..., str], tmp_path: Path) -> None:
+    command("worker", "add", "ann", "--password", "secret", "--name", "Ann Other")
+    assert command("team", "add", "zebras", "--worker", "ann").strip().endswith(":workteam/private-crowd/zebras")
+    command("worker", "add", "max", "--password", "secret", "--role", "manager", "--team", "zebras")
+    command("team", "add", "zebras", "--worker", "ann")  # once more does no harm
+    assert "zebras\tarn:aws:sagemaker:us-east-1:000000000000:workteam/private-crowd/zebras\tann, max" in command(
+        "team", "list"
+    )
+    assert "max\tmanager\tmax\tzebras" in command("worker", "list")
+    with closing(Database(f"sqlite:///{tmp_path}/store.db")) as db:
+        session = accounts.sign_in(db, "ann", "secret")
+        assert session is not None and session.identity.name == "Ann Other"
+        assert accounts.sign_in(db, "ann", "wrong") is None and accounts.sign_in(db, "nobody", "secret") is None
+        found = accounts.session_of(db, session.token)
+        assert found is not None and found == (session.identity, session.csrf_token)
+        accounts.sign_out(db, session.token)
+        assert accounts.session_of(db, session.token) is None
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (("worker", "add", "ann", "--password", "x", "--team", "none"), "The work team 'none' does not exist"),
+        (("worker", "add", "a b", "--password", "x"), "cannot be a user name"),
+        (("worker", "add", "ann", "--password", ""), "a password cannot be empty"),
+        (("team", "add", "zebras", "--worker", "nobody"), "there is no account 'nobody'"),
+        (("keys", "revoke", "TGIAX"), "there is no access key 'TGIAX' in use"),
+    ],
+)
+def test_a_command_that_cannot_be_done_says_why_and_does_nothing(
+    command: Callable[..., str], words: tuple[str, ...], message: str
+) -> None:
+    with pytest.raises(EngineError, match=re.escape(message)):
+        command(*words)
+    assert command("worker", "list") == "" and command("team", "list") == ""
+
+
+def test_access_keys_are_made_listed_and_revoked(command: Callable[..., str]) -> None:
+    printed = command("keys", "create", "--name", "laptop")
+    key_id, secret = re.findall(r"= (\S+)", printed)
+    listed = command("keys", "list")
+    assert f"{key_id}\t" in listed and "laptop" in listed and secret not in listed
+    command("keys", "revoke", key_id)
+    assert "revoked" in command("keys", "list")
+
+
+def test_two_processes_serve_one_store(store_url: str, settings: ServiceSettings, tmp_path: Path) -> None:
+    """What one process creates, the other hands out."""
+    from dataclasses import replace
+
+    shared = replace(settings, store_url=store_url)
+    one, other = create_app(shared).state.service, create_app(shared).state.service
+    from trueground.service.engine import first_start, teams
+
+    first_start.prepare(one.db, one.secrets, shared)
+    first_start.prepare(other.db, other.secrets, shared)
+    teams.create_workforce(one.db, shared, {"WorkforceName": "volunteers"})
+    assert teams.describe_workforce(other.db, shared, "volunteers").name == "volunteers"
+    assert assignment.next_assignment(other.db, "0" * 16) is None
