@@ -108,6 +108,5 @@ def scale_start(shares: Sequence[float | None]) -> float:
 
 
 def _svg(shapes: str, height: int, label: str, kind: str) -> Markup:
-    return Markup(
-        f'<svg class="chart {kind}" width="100%" height="{height}" role="img" aria-label="{escape(label)}">{shapes}</svg>'
-    )
+    attributes = f'class="chart {kind}" width="100%" height="{height}" role="img" aria-label="{escape(label)}"'
+    return Markup(f"<svg {attributes}>{shapes}</svg>")

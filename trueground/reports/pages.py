@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable
 from functools import cache
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
@@ -13,6 +13,10 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from trueground.reports import charts
 from trueground.reports.data import LabelReport, Sample
 from trueground.reports.images import data_uri
+
+if TYPE_CHECKING:
+    from trueground.manifests import ManifestReport
+    from trueground.quality.expectations import Checks
 
 CLASSES_SHOWN = 16
 """Classes in the chart and sample rows; more are folded away as a plain list."""
@@ -52,6 +56,25 @@ def render_label_report(report: LabelReport) -> str:
         by_class={name: found for name, found in sorted(by_class.items()) if found},
         scale_low=charts.scale_start([*shares, accuracy.promised if accuracy else None]),
         workers=sorted(report.workers, key=lambda item: -item.answers),
+    )
+
+
+def render_checks_page(title: str, checks: Checks, report: ManifestReport | None = None) -> str:
+    """What a suite of checks found: what is wrong, where, and what to do about it.
+
+    Args:
+        title: what was checked.
+        checks: the results of the suite.
+        report: of a manifest, what was read; gives the number of objects.
+    """
+    failed = [result for result in checks.results if not result.passed]
+    return _page(
+        "checks.html",
+        title=title,
+        objects=report.objects if report is not None else None,
+        errors=[result for result in failed if result.severity != "warning"],
+        warnings=[result for result in failed if result.severity == "warning"],
+        passed=[result for result in checks.results if result.passed],
     )
 
 
