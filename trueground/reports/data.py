@@ -117,11 +117,12 @@ class Link:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class CheckLine:
-    """One check of the published labels."""
+    """One check of the published labels; one that is only a ``warning`` may fail and the labels be published."""
 
     name: str
     passed: bool
     note: str = ""
+    warning: bool = False
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -36,6 +36,7 @@ from trueground.tasks.base import Answer, AnswerError, DataObject, Label
 
 LEAST_SURE_SHOWN = 24
 CORRECTED_SHOWN = 24
+NOTES_SHOWN = 5
 READERS = 16
 """Images read at the same time: on S3 each is a round trip."""
 
@@ -215,6 +216,20 @@ def _picture(storage: Storage, uri: str) -> str | None:
         return data_uri(storage.read_bytes(uri))
     except OSError:
         return None
+
+
+def _checks(run: Run) -> tuple[CheckLine, ...]:
+    """What the checks before publishing found; warnings say what for."""
+    facts = run.read_json("checks", "labels.json") or {"results": []}
+    return tuple(
+        CheckLine(
+            name=result["name"],
+            passed=result["passed"],
+            note="" if result["passed"] else "; ".join(example["text"] for example in result["examples"][:NOTES_SHOWN]),
+            warning=result["severity"] == "warning",
+        )
+        for result in facts["results"]
+    )
 
 
 def _links(facts: Mapping[str, Any]) -> tuple[Link, ...]:
