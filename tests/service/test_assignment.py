@@ -238,6 +238,7 @@ def test_threads_share_the_work_exactly(
     check_every_object_has_its_answers(store, 40, 3)
 
 
+@pytest.mark.slow
 def test_processes_share_the_work_exactly(store: Database, store_url: str, people: People, stored_job: MakeJob) -> None:
     crowd = people(4)
     stored_job(objects=40, workers=2)

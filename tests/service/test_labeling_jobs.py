@@ -208,15 +208,19 @@ def test_a_chained_job_asks_only_about_what_has_no_label(service: Any, sagemaker
 
 
 def test_a_template_of_ones_own_without_functions_gets_the_line_and_leads_to_the_answers(
-    service: Any, make_job: MakeJob
+    service: Any, sagemaker: Any, job_request: Callable[..., dict[str, Any]]
 ) -> None:
     from trueground.service.engine import progress
 
     worker = service.add_worker("ann")
     line = {"source": "Is this a bird?", "hint": 1}
-    make_job(
-        objects=[line], PreHumanTaskLambdaArn=None, AnnotationConsolidationConfig=None, LabelCategoryConfigS3Uri=None
+    left_out = dict.fromkeys(
+        ["PreHumanTaskLambdaArn", "AnnotationConsolidationConfig", "LabelCategoryConfigS3Uri"], None
     )
+    request = job_request(objects=[line], **left_out)
+    template = service.data_root / "in/animals/template.html"
+    template.write_text("<crowd-form>{{ task.input.source }} <crowd-input name='anything'></crowd-input></crowd-form>")
+    sagemaker.create_labeling_job(**request)
     lease = assignment.next_assignment(service.db, worker)
     assert progress.task_view(service.db, lease.id, worker).task_input == line
     assignment.submit_answer(service.db, lease.id, worker, {"anything": ["goes"]}, 1.0)

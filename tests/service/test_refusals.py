@@ -188,6 +188,12 @@ def test_a_link_cannot_lead_out_of_the_data_root(service: Any, sagemaker: Any, j
         ("input.manifest", None, "there is no such manifest"),
         ("template.html", None, "there is no such file"),
         ("template.html", "<p>nothing to submit</p>", "no <crowd-form>"),
+        (
+            "template.html",
+            "<crowd-form>\n{{ task.input. }}</crowd-form>",
+            "template.html:2: the task template cannot be",
+        ),
+        ("template.html", "<crowd-form>{{ 'x' | grant_read_access }}</crowd-form>", "not a valid S3 URI"),
         ("labels.json", None, "there is no such label category file"),
         ("labels.json", "{", "labels.json: not JSON"),
         ("labels.json", '{"labels": [{"label": "a"}, {"label": "a"}]}', "'a' stands there twice"),

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from typing import Any
 
 from fastapi import FastAPI, Request
 from starlette.concurrency import run_in_threadpool
@@ -12,7 +13,6 @@ from starlette.concurrency import run_in_threadpool
 from trueground.service import aws, portal
 from trueground.service.engine import first_start
 from trueground.service.engine.finisher import Finisher
-from trueground.service.engine.jobs import CheckTemplate
 from trueground.service.security import Identity, SecretBox, Signer
 from trueground.service.settings import ServiceSettings
 from trueground.service.store.database import Database
@@ -22,7 +22,7 @@ ExternalIdentity = Callable[[Request], Identity | None]
 """Who another service says is asking, such as Airflow's auth manager; ``None`` if nobody it knows."""
 
 
-@dataclass
+@dataclass(frozen=True)
 class Service:
     """What the parts of a running service share; ``app.state.service``."""
 
@@ -33,8 +33,6 @@ class Service:
     signer: Signer
     finisher: Finisher
     external_identity: ExternalIdentity | None = None
-    check_template: CheckTemplate | None = None
-    """Set by the portal, which knows how templates render."""
 
     @classmethod
     def open(cls, settings: ServiceSettings, external_identity: ExternalIdentity | None = None) -> Service:
@@ -44,6 +42,12 @@ class Service:
         storage = settings.storage()
         finisher = Finisher(db, storage, settings)
         return cls(settings, db, storage, secrets, secrets.signer(), finisher, external_identity)
+
+    def check_template(self, template: str, task_input: Mapping[str, Any]) -> None:
+        """Render a template as its frame would. Raises :class:`InputError` where that fails."""
+        from trueground.service.portal import liquid
+
+        liquid.render(template, task_input, crowd_script="", grant_read_access=lambda uri: uri)
 
 
 def create_app(settings: ServiceSettings, *, external_identity: ExternalIdentity | None = None) -> FastAPI:
@@ -76,6 +80,5 @@ def create_app(settings: ServiceSettings, *, external_identity: ExternalIdentity
 
     aws.install(app, service)
     # The portal's routes end with pages at "/", so they come last.
-    if hasattr(portal, "install"):
-        portal.install(app, service)
+    portal.install(app, service)
     return app

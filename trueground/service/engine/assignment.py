@@ -154,7 +154,7 @@ def expire_leases(db: Database, job_id: int) -> int:
 _NONE: ColumnElement[int] = literal_column("0")
 _RETURNED: ColumnElement[bool] = literal_column("returned")
 _LEASED: ColumnElement[str] = literal_column("'leased'")
-_TAKEN = (_LEASED, literal_column("'submitted'"))
+_TAKEN: tuple[ColumnElement[str], ...] = (_LEASED, literal_column("'submitted'"))
 
 
 def _next_in(db: Database, job: Row[Any], worker_id: str) -> Assignment | None:

@@ -43,6 +43,7 @@ class JobPlan:
     pre_function: str | None
     post_function: str | None
     template: str
+    template_uri: str
     categories: list[str]
     label_config: dict[str, Any]
 
@@ -89,6 +90,7 @@ def check_request(request: dict[str, Any], storage: Storage, settings: ServiceSe
         pre_function=pre,
         post_function=post,
         template=_template(human["UiConfig"], storage),
+        template_uri=human["UiConfig"]["UiTemplateS3Uri"],
         categories=categories,
         label_config=config,
     )

@@ -220,10 +220,18 @@ def _check_manifest(plan: JobPlan, storage: Storage, check_template: CheckTempla
     objects = labeled = 0
     for line in read_lines(storage, plan.manifest, plan.task_input):
         if objects == 0 and check_template is not None:
-            check_template(plan.template, plan.task_input(line.content))
+            _check_template(plan, line, check_template)
         objects += 1
         labeled += already_labeled(line.content, plan.attribute)
     return objects, labeled
+
+
+def _check_template(plan: JobPlan, line: Line, check: CheckTemplate) -> None:
+    """Better that a template's mistake is told here, once, than to each worker."""
+    try:
+        check(plan.template, plan.task_input(line.content))
+    except InputError as error:
+        raise InputError(error.problem, file=plan.template_uri, line=error.line, hint=error.hint) from None
 
 
 def _objects_for_people(plan: JobPlan, objects: int, labeled: int) -> int:
