@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
+from typing import Any, Protocol, Self
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -72,6 +72,11 @@ class Crowd:
         return cells.astype(np.float64).reshape(self.n_tasks, self.n_classes)
 
     @cached_property
+    def answers_of_task(self) -> Integers:
+        """How many answers each task has, [n_tasks]."""
+        return np.bincount(self.tasks, minlength=self.n_tasks)
+
+    @cached_property
     def _pairs(self) -> tuple[Integers, Integers]:
         return np.unique(self.workers * self.n_classes + self.labels, return_inverse=True)
 
@@ -93,7 +98,7 @@ class Crowd:
     @cached_property
     def by_pair(self) -> sparse.csr_matrix:
         """Which pairs answered which task: sparse [n_tasks, n_pairs] of ones."""
-        indptr = np.concatenate([[0], np.cumsum(np.bincount(self.tasks, minlength=self.n_tasks))])
+        indptr = np.concatenate([[0], np.cumsum(self.answers_of_task)])
         shape = (self.n_tasks, len(self.pair_workers))
         return sparse.csr_matrix((np.ones(len(self)), self.pair_of_answer, indptr), shape=shape)
 
@@ -108,6 +113,27 @@ class Crowd:
         indptr = np.searchsorted(self.pair_workers, np.arange(self.n_workers + 1))
         n_pairs = len(self.pair_workers)
         return sparse.csr_matrix((np.ones(n_pairs), np.arange(n_pairs), indptr), shape=(self.n_workers, n_pairs))
+
+    @cached_property
+    def pairs_of_label(self) -> sparse.csr_matrix:
+        """Sums over the pairs of a label: sparse [n_classes, n_pairs] of ones."""
+        n_pairs = len(self.pair_labels)
+        place = (self.pair_labels, np.arange(n_pairs))
+        return sparse.csr_matrix((np.ones(n_pairs), place), shape=(self.n_classes, n_pairs))
+
+    @property
+    def pair_diagonal(self) -> tuple[Integers, Integers]:
+        """Where the label of a pair is the true class, as an index into [n_pairs, n_classes]."""
+        return np.arange(len(self.pair_labels)), self.pair_labels
+
+
+class Model(Protocol):
+    """What every algorithm here is: made with settings, then fitted."""
+
+    posterior_: Floats
+
+    def fit(self, crowd: Crowd) -> Self:
+        """Set ``posterior_``, the probability of each class for each task, [n_tasks, n_classes]."""
 
 
 def softmax(scores: Floats) -> Floats:

@@ -6,52 +6,82 @@ from typing import Self
 
 import numpy as np
 
+from trueground.consolidation.confusions import ConfusionCounts, Prior
 from trueground.consolidation.crowd import Crowd, Floats, softmax
 from trueground.consolidation.majority_vote import MajorityVote
+
+FIRST_STRENGTH = 8.0
+LEARN_AFTER = 5
 
 
 class DawidSkene:
     r"""A confusion matrix for each worker, by EM.
 
-    .. math:: p(z_t = k) \propto \pi_k \prod_{w} \theta_{w k l_{tw}}
+    .. math:: p(z_t = k) \propto \pi_k \prod_{w} \theta_{w k l_{tw}}, \qquad
+        \theta_{wkl} = \frac{n_{wkl} + s\, m_{wkl}}{n_{wk} + s}
 
-    :math:`\theta_{wkl}` is how often worker :math:`w` says :math:`l` where :math:`k` is true. It is estimated with
-    ``strength`` pseudo-counts a row, spread as the worker's own one-coin accuracy :math:`q_w` says: :math:`q_w`
-    on the diagonal, the rest evenly.
-    A. P. Dawid, A. M. Skene, *Maximum Likelihood Estimation of Observer Error-Rates Using the EM Algorithm* (1979).
+    :math:`\theta_{wkl}` is how often worker :math:`w` says :math:`l` where :math:`k` is true, :math:`n_{wkl}` the
+    expected count of it, and :math:`m_w` a matrix that is itself learned in each iteration:
+
+    - ``"population"``: the confusions of all workers together;
+    - ``"skill"``: the same, with the odds of each diagonal element multiplied by one factor a worker, which moves
+      the population's accuracy on the worker's tasks to the worker's own.
+
+    With ``strength=0`` and ``anchor=0`` this is the maximum likelihood of A. P. Dawid and A. M. Skene, *Maximum
+    Likelihood Estimation of Observer Error-Rates Using the EM Algorithm* (1979), which is sure of too much where a
+    worker gave few answers. ``anchor`` mixes vote shares into the posterior from which confusions are counted, so
+    that EM cannot wander far from what people said.
 
     Args:
-        strength: pseudo-counts in each row; 0 gives the maximum likelihood of the paper.
+        strength: pseudo-counts :math:`s` in each row; ``None`` learns them once, after :data:`LEARN_AFTER`
+            iterations, from how much workers differ: :meth:`~.ConfusionCounts.likeliest_strength`.
+        prior: what they are spread by, :math:`m`.
+        anchor: weight of vote shares where confusions are counted, from 0 to below 1.
+        trust: see :meth:`~.ConfusionCounts.population`.
         max_iter: EM iterations at most.
         tol: stop when no posterior moves further than this.
     """
 
-    def __init__(self, strength: float = 8.0, max_iter: int = 30, tol: float = 1e-4) -> None:
+    def __init__(
+        self,
+        strength: float | None = None,
+        prior: Prior = "skill",
+        anchor: float = 0.0,
+        trust: float = 0.1,
+        max_iter: int = 20,
+        tol: float = 1e-3,
+    ) -> None:
         self.strength = strength
+        self.prior = prior
+        self.anchor = anchor
+        self.trust = trust
         self.max_iter = max_iter
         self.tol = tol
 
     def fit(self, crowd: Crowd) -> Self:
-        """Set ``posterior_`` [n_tasks, n_classes], ``worker_accuracy_`` [n_workers], ``n_iter_``."""
-        k = crowd.n_classes
-        diagonal = (np.arange(len(crowd.pair_labels)), crowd.pair_labels)
-        self.posterior_: Floats = MajorityVote().fit(crowd).posterior_
+        """Set ``posterior_`` [n_tasks, n_classes], ``log_confusions_`` [n_pairs, n_classes], ``strength_``,
+        ``n_iter_``."""
+        shares = MajorityVote().fit(crowd).posterior_
+        self.posterior_: Floats = shares
+        counted = shares
+        self.strength_ = FIRST_STRENGTH if self.strength is None else self.strength
         for iteration in range(1, self.max_iter + 1):
             self.n_iter_ = iteration
-            counts = crowd.by_pair_transposed @ self.posterior_
-            totals = crowd.pairs_of_worker @ counts
-            right = np.bincount(crowd.pair_workers, counts[diagonal], minlength=crowd.n_workers)
-            answered = totals.sum(axis=1)
-            pooled = (right.sum() + 1) / (answered.sum() + k)
-            self.worker_accuracy_: Floats = (right + 4 * pooled) / (answered + 4)
-            accuracy = self.worker_accuracy_[crowd.pair_workers]
-            prior = np.repeat(((1 - accuracy) / max(k - 1, 1))[:, None], k, axis=1)
-            prior[diagonal] = accuracy
-            theta = (counts + self.strength * prior + 1e-9) / (totals[crowd.pair_workers] + self.strength + 1e-9 * k)
-            frequency = (self.posterior_.sum(axis=0) + 1) / (crowd.n_tasks + k)
-            updated = softmax(np.log(frequency) + crowd.by_pair @ np.log(theta))
+            counts = ConfusionCounts.of(crowd, counted)
+            prior = counts.prior(self.prior, self.trust)
+            if self.strength is None and iteration == LEARN_AFTER:
+                self.strength_ = counts.likeliest_strength(prior)
+            self.log_confusions_: Floats = self._log_confusions(counts, prior)
+            frequency = (counted.sum(axis=0) + 1) / (crowd.n_tasks + crowd.n_classes)
+            updated = softmax(np.log(frequency) + crowd.by_pair @ self.log_confusions_)
             moved = float(np.abs(updated - self.posterior_).max(initial=0.0))
             self.posterior_ = updated
-            if moved < self.tol:
+            counted = (1 - self.anchor) * updated + self.anchor * shares
+            if moved < self.tol and (self.strength is not None or iteration >= LEARN_AFTER):
                 break
         return self
+
+    def _log_confusions(self, counts: ConfusionCounts, prior: Floats) -> Floats:
+        totals = counts.totals[counts.crowd.pair_workers]
+        # The small number keeps strength=0 finite: a confusion never seen is then all but excluded, as in the paper.
+        return np.asarray(np.log((counts.pairs + self.strength_ * prior + 1e-9) / (totals + self.strength_ + 1e-9)))
