@@ -254,8 +254,13 @@ def test_a_job_without_anything_to_ask_completes_at_once(service: Any, make_job:
 
 
 def test_jobs_are_listed_filtered_sorted_and_page_by_page(service: Any, sagemaker: Any, make_job: MakeJob) -> None:
-    for name in ("bravo", "Alpha", "charlie-2", "charlie-1"):
+    start = now() - timedelta(minutes=10)
+    for number, name in enumerate(("bravo", "Alpha", "charlie-2", "charlie-1")):
         make_job(name, objects=1)
+        # boto3 sends times in whole seconds, so these jobs have to be some apart.
+        created = update(labeling_jobs).where(labeling_jobs.c.name == name)
+        with service.db.write() as connection:
+            connection.execute(created.values(created_at=start + timedelta(minutes=number)))
     sagemaker.stop_labeling_job(LabelingJobName="bravo")
     service.wait_for("bravo", "Stopped")
 
@@ -269,7 +274,8 @@ def test_jobs_are_listed_filtered_sorted_and_page_by_page(service: Any, sagemake
     assert names(SortBy="Status", StatusEquals="Stopped") == ["bravo"]
     assert names(SortBy="Status")[-1] == "bravo"
     second = sagemaker.describe_labeling_job(LabelingJobName="Alpha")["CreationTime"]
-    assert names(CreationTimeAfter=second + timedelta(milliseconds=1)) == ["charlie-2", "charlie-1"]
+    assert abs(second - start - timedelta(minutes=1)) < timedelta(seconds=1)
+    assert names(CreationTimeAfter=second + timedelta(seconds=2)) == ["charlie-2", "charlie-1"]
     assert names(CreationTimeBefore=second) == ["bravo"]
     assert names(LastModifiedTimeAfter=datetime.now(UTC) + timedelta(hours=1)) == []
     (summary,) = sagemaker.list_labeling_jobs(NameContains="alpha")["LabelingJobSummaryList"]
