@@ -58,7 +58,7 @@ def test_it_shows_rounds_bounds_workers_verification_checks_and_files(report: La
         "Krippendorff's alpha): 0.93",
         "✗ No rare class",
         "s3://b/labels.parquet",
-        "dashed: the promise, 98.0 %",
+        "dashed: the promise for the machine, 98.0 %",
     ):
         assert part in text, part
 

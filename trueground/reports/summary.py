@@ -93,6 +93,33 @@ def label_report(
     )
 
 
+def _accuracy(run: Run, certificate: Certificate) -> Accuracy:
+    facts = certificate.to_json()
+    strata = {stratum["name"]: stratum for stratum in facts["strata"]}
+    return Accuracy(
+        confidence=run.project.auto_label.confidence,
+        promised=run.project.auto_label.accuracy if run.project.auto_label.enabled else None,
+        people=_bound(strata.get("human")),
+        machine=_bound(strata.get("machine")),
+        overall=Bound(objects=sum(stratum["labels"] for stratum in strata.values()), lower=facts["accuracy_bound"]),
+    )
+
+
+def _bound(stratum: Mapping[str, Any] | None) -> Bound | None:
+    if stratum is None:
+        return None
+    return Bound(
+        objects=stratum["labels"],
+        lower=stratum["accuracy_bound"],
+        audited=stratum["checked_all"] + stratum["sampled"],
+        wrong=stratum["sample_wrong"],
+        method=(
+            f"A second team judged the {stratum['checked_all']:,} least sure, and {stratum['sampled']:,} drawn at "
+            f"random from the other {stratum['population']:,}; the bound follows from those alone."
+        ),
+    )
+
+
 def _rounds(run: Run) -> tuple[Round, ...]:
     rounds, audited = [], 0
     for number in range(1, last_round(run) + 1):
