@@ -195,6 +195,8 @@ def test_a_link_cannot_lead_out_of_the_data_root(service: Any, sagemaker: Any, j
         ),
         ("template.html", "<crowd-form>{{ 'x' | grant_read_access }}</crowd-form>", "not a valid S3 URI"),
         ("labels.json", None, "there is no such label category file"),
+        ("labels.json", "a folder", "there is no such file"),
+        ("template.html", "a folder", "there is no such file"),
         ("labels.json", "{", "labels.json: not JSON"),
         ("labels.json", '{"labels": [{"label": "a"}, {"label": "a"}]}', "'a' stands there twice"),
         ("labels.json", '{"labels": [{"label": "a"}]}', "at least two labels"),
@@ -205,7 +207,12 @@ def test_a_file_that_cannot_be_used_is_named(
 ) -> None:
     request = job_request()
     path = service.data_root / "in/animals" / file
-    path.unlink() if content is None else path.write_text(content)
+    if content is None or content == "a folder":
+        path.unlink()
+    if content == "a folder":
+        path.mkdir()
+    elif content is not None:
+        path.write_text(content)
     found = refusal(sagemaker, request)
     assert message in found and file in found
     assert_nothing_made(service)

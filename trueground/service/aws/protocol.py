@@ -68,8 +68,8 @@ async def _read(request: Request, limit: int) -> SignedRequest:
     return SignedRequest(
         method=request.method,
         # As sent: with the prefix the service is mounted below, and before percent-decoding.
-        path=request.scope["raw_path"].decode("ascii").partition("?")[0],
-        query=request.scope["query_string"].decode("ascii"),
+        path=request.scope["raw_path"].decode("latin-1").partition("?")[0],
+        query=request.scope["query_string"].decode("latin-1"),
         headers={name: ",".join(headers.getlist(name)) for name in headers},
         body=bytes(body),
     )

@@ -301,7 +301,7 @@ def _check_content(content: Mapping[str, Any], seconds: float) -> None:
         raise Invalid("an answer is an object of element names and their values")
     try:
         json.dumps(content, allow_nan=False)
-    except (TypeError, ValueError) as error:
+    except (TypeError, ValueError, RecursionError) as error:
         raise Invalid(f"the answer cannot be kept as JSON: {error}") from None
     if not 0 <= seconds < float("inf"):
         raise Invalid("the time spent must be zero or more seconds")

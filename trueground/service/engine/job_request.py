@@ -11,6 +11,7 @@ from typing import Any
 from trueground.errors import InputError
 from trueground.service.engine.errors import Invalid
 from trueground.service.engine.functions import find_task_type, task_input
+from trueground.service.engine.reading import reading
 from trueground.service.settings import ServiceSettings
 from trueground.storage import Storage
 from trueground.tasks import read_label_categories
@@ -165,7 +166,8 @@ def _template(ui: dict[str, Any], storage: Storage) -> str:
     uri = ui.get("UiTemplateS3Uri")
     if not uri:
         raise Invalid("HumanTaskConfig.UiConfig.UiTemplateS3Uri is missing: people need a template to work with")
-    template = _read(storage, uri)
+    with reading(uri):
+        template = storage.read_text(uri)
     if "\0" in template:
         raise InputError("the template holds a null character, so it is no HTML", file=uri)
     if "<crowd-form" not in template:
@@ -179,16 +181,9 @@ def _categories(uri: str | None, storage: Storage, task_type: TaskType | None) -
         if task_type is not None:
             raise Invalid("LabelCategoryConfigS3Uri is missing: this task type needs label categories")
         return [], {}
-    names = read_label_categories(storage, uri)
+    with reading(uri):
+        names = read_label_categories(storage, uri)
+        config = json.loads(storage.read_bytes(uri))
     if len(names) < 2 and task_type is not None:
         raise InputError("at least two labels are needed", file=uri, field="labels")
-    return names, json.loads(storage.read_bytes(uri))
-
-
-def _read(storage: Storage, uri: str) -> str:
-    try:
-        return storage.read_text(uri)
-    except (FileNotFoundError, IsADirectoryError):
-        raise InputError("there is no such file", file=uri) from None
-    except UnicodeDecodeError:
-        raise InputError("the file is not UTF-8 text", file=uri) from None
+    return names, config

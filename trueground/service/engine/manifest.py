@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from trueground.errors import InputError
+from trueground.service.engine.reading import reading
 from trueground.storage import Storage
 
 LINE_CHARACTERS = 100_000
@@ -34,14 +35,11 @@ def read_lines(storage: Storage, uri: str, check: Callable[[dict[str, Any]], obj
         InputError: the manifest is not there, is empty, or a line breaks Ground Truth's rules.
     """
     empty = True
-    try:
-        with storage.open(uri) as handle:
-            for number, raw in enumerate(handle, start=1):
-                if raw.strip():
-                    empty = False
-                    yield _parse(storage, uri, number, raw, check)
-    except (FileNotFoundError, IsADirectoryError):
-        raise InputError("there is no such manifest", file=uri) from None
+    with reading(uri, "manifest"), storage.open(uri) as handle:
+        for number, raw in enumerate(handle, start=1):
+            if raw.strip():
+                empty = False
+                yield _parse(storage, uri, number, raw, check)
     if empty:
         raise InputError("the manifest is empty", file=uri, hint="Give it one data object a line.")
 
@@ -60,7 +58,7 @@ def _parse(
         raise wrong(f"the line has {len(text)} characters; {LINE_CHARACTERS} are allowed")
     try:
         content = json.loads(text, parse_constant=_no_constant)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise wrong(f"not a JSON object: {error}", hint="Write one JSON object on each line.") from None
     if not isinstance(content, dict):
         raise wrong("not a JSON object", hint="Write one JSON object on each line.")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import datetime
 from itertools import groupby
@@ -20,6 +21,8 @@ from trueground.storage import Storage
 from trueground.tasks.base import Answer, AnswerError, TaskType
 
 NO_LABEL = "No label could be made of the answers to this data object"
+WRITERS = 8
+"""Files written at the same time: each waits for its disk, or for S3."""
 _RENEW_EVERY = 500
 
 
@@ -50,12 +53,16 @@ class Output:
 
     def write_responses(self, positions: list[int]) -> None:
         """Write ``annotations/worker-response/…`` of these objects: all their answers, by all workers."""
-        for number, (position, rows) in enumerate(self._answers(positions)):
+        self.renew()
+
+        def write(item: tuple[int, list[Row[Any]]]) -> None:
+            position, rows = item
             entries = [self._response(row) for row in rows]
-            uri = self._response_uri(position, rows[-1].submitted_at)
-            self.storage.write_text(uri, _json({"answers": entries}))
-            if number % _RENEW_EVERY == 0:
-                self.renew()
+            self.storage.write_text(self._response_uri(position, rows[-1].submitted_at), _json({"answers": entries}))
+
+        with ThreadPoolExecutor(WRITERS) as pool:
+            # Taken as a list so that a write that failed raises here.
+            list(pool.map(write, self._answers(positions)))
 
     def write_labels(self) -> set[int]:
         """Consolidate all answers and write ``manifests/output/output.manifest``.
