@@ -66,10 +66,17 @@ def test_a_time_without_a_zone_is_not_stored(store: Database) -> None:
         connection.execute(update(workers).values(created_at=datetime(2026, 1, 1)))
 
 
-@pytest.mark.parametrize("url", ["mysql://x/y", "sqlite://", "sqlite:///:memory:"])
+@pytest.mark.parametrize("url", ["mysql://x/y", "sqlite://", "sqlite:///:memory:", "nonsense"])
 def test_a_store_that_cannot_be_is_refused(url: str) -> None:
     with pytest.raises(InputError, match="store"):
         Database(url)
+
+
+def test_a_store_out_of_reach_is_told_without_its_password() -> None:
+    url = "postgresql://nobody:hidden@127.0.0.1:1/none"
+    with pytest.raises(InputError, match="the store cannot be reached") as caught:
+        Database(url).migrate()
+    assert "hidden" not in str(caught.value)
 
 
 def test_sqlite_confirms_a_write_only_when_it_is_on_disk(tmp_path: Path) -> None:

@@ -51,6 +51,7 @@ def serve(
     address = f"http://{_shown(host)}:{listener.getsockname()[1]}"
     app = create_app(settings)
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    logging.getLogger("alembic").setLevel(logging.WARNING)
     config = uvicorn.Config(app, log_level="warning", access_log=False, timeout_graceful_shutdown=5)
     typer.echo(
         f"""Trueground labeling service at {address}

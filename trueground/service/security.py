@@ -131,7 +131,7 @@ def write_private(path: Path, content: bytes, *, keep_existing: bool = False) ->
 
     ``keep_existing`` leaves a file alone that another process wrote first.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
+    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}-{secrets.token_hex(8)}")
     descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     with os.fdopen(descriptor, "wb") as handle:

@@ -53,7 +53,7 @@ def _handle(service: Service, request: SignedRequest) -> dict[str, Any]:
             known = AwsError("InternalFailure", "The service failed; its log says why.", 500)
         log.info("%s by %s: %s", name, key_id, known.code)
         raise known from error
-    log.info("%s by %s", name, key_id)
+    log.debug("%s by %s", name, key_id)
     result: dict[str, Any] = serialize(model.output_shape, response) if model.output_shape is not None else {}
     return result
 

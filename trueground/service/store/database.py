@@ -13,6 +13,7 @@ from alembic import command
 from alembic.config import Config
 from sqlalchemy import Connection, Engine, Executable, Table, create_engine, event, make_url, text
 from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.exc import ArgumentError, OperationalError
 
 from trueground.errors import InputError
 
@@ -36,23 +37,26 @@ class Database:
     """
 
     def __init__(self, url: str) -> None:
-        parsed = make_url(url)
+        try:
+            parsed = make_url(url)
+        except ArgumentError:
+            raise _wrong_url("this is not the URL of a database") from None
         if parsed.drivername in ("postgresql", "postgres"):
             parsed = parsed.set(drivername="postgresql+psycopg")
         self.dialect = parsed.get_backend_name()
         if self.dialect not in ("sqlite", "postgresql"):
-            raise InputError(
-                f"the store cannot be kept in {self.dialect!r}",
-                field="store",
-                hint="Use sqlite:///path/store.db or postgresql://user:password@host/name.",
-            )
+            raise _wrong_url(f"the store cannot be kept in {self.dialect!r}")
         options: dict[str, Any] = {"pool_size": 10, "max_overflow": 40, "pool_pre_ping": self.dialect == "postgresql"}
         if self.dialect == "sqlite":
             if parsed.database in (None, "", ":memory:"):
-                raise InputError("the store must be a file", field="store", hint="Use sqlite:///path/store.db.")
-            Path(str(parsed.database)).parent.mkdir(parents=True, exist_ok=True)
+                raise _wrong_url("the store must be a file")
+            # For its owner only: the store holds what people answered, and hashes of their passwords.
+            Path(str(parsed.database)).parent.mkdir(mode=0o700, parents=True, exist_ok=True)
             options["connect_args"] = {"timeout": 30}
-        self._writer: Engine = create_engine(parsed, **options)
+        try:
+            self._writer: Engine = create_engine(parsed, **options)
+        except ModuleNotFoundError as error:
+            raise _wrong_url(f"{error.name} is not installed", "Install trueground[cluster].") from None
         if self.dialect == "sqlite":
             event.listen(self._writer, "connect", _set_up_sqlite)
             event.listen(self._writer, "begin", _begin_sqlite)
@@ -73,18 +77,35 @@ class Database:
             yield connection
 
     def migrate(self) -> None:
-        """Bring the tables to this version. Several processes may do so at once; one does the work."""
+        """Bring the tables to this version. Several processes may do so at once; one does the work.
+
+        Raises:
+            InputError: the store cannot be reached.
+        """
         config = Config()
         config.set_main_option("script_location", str(MIGRATIONS).replace("%", "%%"))
-        with self.write() as connection:
+        with self._reached(), self.write() as connection:
             if self.dialect == "postgresql":
                 connection.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": _MIGRATION_LOCK})
             config.attributes["connection"] = connection
             command.upgrade(config, "head")
 
+    @contextmanager
+    def _reached(self) -> Iterator[None]:
+        try:
+            yield
+        except OperationalError as error:
+            raise InputError(f"the store cannot be reached: {error.orig}", field="store") from error
+
     def close(self) -> None:
         """Close all connections."""
         self._writer.dispose()
+
+
+def _wrong_url(
+    problem: str, hint: str = "Use sqlite:///path/store.db or postgresql://user:password@host/name."
+) -> InputError:
+    return InputError(problem, field="store", hint=hint)
 
 
 def insert_or_ignore(connection: Connection, table: Table, values: dict[str, Any]) -> Executable:
