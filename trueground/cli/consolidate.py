@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import csv
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -19,49 +21,74 @@ WORST_WORKERS = 5
 def consolidate(
     answers: Annotated[Path, typer.Argument(help="CSV with the columns task, worker, label.", metavar="ANSWERS.csv")],
     out: Annotated[Path, typer.Option("--out", "-o", help="CSV to write: task, label, confidence.")],
+    method: Annotated[
+        str,
+        typer.Option(help="ensemble, majority, one-coin, dawid-skene, or bayesian-combination."),
+    ] = "ensemble",
 ) -> None:
     """Make one label for each task from the answers of several workers."""
-    from trueground.consolidation import consolidate_frame, krippendorff_alpha
+    from trueground.consolidation import consolidate_with_workers, krippendorff_alpha
 
     frame = read_answers(answers)
-    labels = consolidate_frame(frame)
-    out.parent.mkdir(parents=True, exist_ok=True)
-    labels.to_csv(out, index=False)
+    labels, workers = consolidate_with_workers(frame, method=method)
+    try:
+        out.parent.mkdir(parents=True, exist_ok=True)
+        labels.to_csv(out, index=False)
+    except OSError as error:
+        raise InputError(f"the labels cannot be written: {error.strerror}", file=str(out)) from None
     alpha = krippendorff_alpha(frame["task"], frame["worker"], frame["label"])
-    typer.echo(f"{len(labels)} objects, {frame['worker'].nunique()} workers, {len(frame)} answers")
-    typer.echo(
-        "agreement: " + ("no object has two answers" if alpha is None else f"{alpha:.3f} (Krippendorff's alpha)")
-    )
+    typer.echo(f"{len(labels)} objects, {len(workers)} workers, {workers['answers'].sum()} answers")
+    typer.echo("agreement: " + ("no object has two answers" if alpha is None else f"{alpha:.3f} Krippendorff's alpha"))
+    typer.echo("least reliable workers (estimated share of right answers):")
+    for row in workers.head(WORST_WORKERS).itertuples():
+        typer.echo(f"  {row.worker}: {row.accuracy:.0%} of {row.answers}")
     typer.echo(f"wrote {out}")
 
 
 def read_answers(path: Path) -> pd.DataFrame:
-    """The columns of :data:`COLUMNS` as the exact strings of the file.
+    """The columns task, worker and label, each cell the exact string of the file.
 
     Raises:
-        InputError: the file cannot be read, has no answers, lacks a column, or has an empty cell.
+        InputError: the file cannot be read, has no answers, lacks a column, has a row of another length than the
+            header, or an empty cell in one of the columns.
     """
     import pandas as pd
 
     try:
-        # One line of text is one answer, so that the number of a row tells its line.
-        frame = pd.read_csv(path, dtype=str, keep_default_na=False, skip_blank_lines=False, encoding="utf-8-sig")
-    except FileNotFoundError:
-        raise InputError("there is no such file", file=str(path)) from None
-    except pd.errors.EmptyDataError:
-        raise InputError("the file is empty", file=str(path), line=1, hint=_HINT) from None
-    except (OSError, UnicodeDecodeError, pd.errors.ParserError) as error:
-        raise InputError(f"the file cannot be read as CSV: {error}", file=str(path)) from None
-    for name in COLUMNS:
-        if name not in frame.columns:
-            raise InputError("the column is missing", file=str(path), line=1, field=name, hint=_HINT)
-    if frame.empty:
+        with path.open(encoding="utf-8-sig", newline="") as handle:
+            # Not pandas' reader: it guesses what "NA" and rows that are too long mean, and cannot tell the line.
+            rows = list(_rows(csv.reader(handle, strict=True), str(path)))
+    except OSError as error:
+        raise InputError(f"the file cannot be read: {error.strerror}", file=str(path)) from None
+    except UnicodeDecodeError:
+        raise InputError("the file is not UTF-8 text", file=str(path)) from None
+    if not rows:
         raise InputError("there are no answers below the header", file=str(path), line=2)
-    for name in COLUMNS:
-        empty = (frame[name].isna() | (frame[name] == "")).to_numpy()
-        if empty.any():
-            raise InputError("the cell is empty", file=str(path), line=int(empty.argmax()) + 2, field=name)
-    return frame[list(COLUMNS)]
+    return pd.DataFrame(rows, columns=list(COLUMNS), dtype=str)
 
 
-_HINT = "The first line must name the columns task, worker and label."
+def _rows(reader: Iterator[list[str]], file: str) -> Iterator[list[str]]:
+    line = 0
+    try:
+        header = next(reader, [])
+        for name in COLUMNS:
+            if header.count(name) != 1:
+                problem = "the column stands twice" if name in header else "the column is missing"
+                hint = "The first line must name the columns task, worker and label."
+                raise InputError(
+                    "the file is empty" if not header else problem, file=file, line=1, field=name, hint=hint
+                )
+        places = [header.index(name) for name in COLUMNS]
+        for row in reader:
+            line = reader.line_num  # type: ignore[attr-defined]
+            if not row:
+                continue  # a blank line says nothing, so nothing is lost
+            if len(row) != len(header):
+                raise InputError(f"{len(header)} cells are needed, the row has {len(row)}", file=file, line=line)
+            cells = [row[place] for place in places]
+            for name, cell in zip(COLUMNS, cells, strict=True):
+                if not cell.strip():
+                    raise InputError("the cell is empty", file=file, line=line, field=name)
+            yield cells
+    except csv.Error as error:
+        raise InputError(f"not valid CSV: {error}", file=file, line=line + 1) from None

@@ -88,9 +88,11 @@ class ConfusionCounts:
 
         over :data:`STRENGTHS`: large where workers resemble what the prior says, small where each has their own ways.
         """
+        # Cells with next to no counts add nothing, and with many classes they are nearly all.
+        seen, met = self.pairs > 1e-3, self.totals > 1e-3
+        pairs, prior, totals = self.pairs[seen], prior[seen] + 1e-9, self.totals[met]
         evidence = [
-            (gammaln(self.pairs + s * prior + 1e-9) - gammaln(s * prior + 1e-9)).sum()
-            - (gammaln(self.totals + s) - gammaln(s)).sum()
+            (gammaln(pairs + s * prior) - gammaln(s * prior)).sum() - (gammaln(totals + s) - gammaln(s)).sum()
             for s in STRENGTHS
         ]
         return STRENGTHS[int(np.argmax(evidence))]

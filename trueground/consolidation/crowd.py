@@ -100,7 +100,9 @@ class Crowd:
         """Which pairs answered which task: sparse [n_tasks, n_pairs] of ones."""
         indptr = np.concatenate([[0], np.cumsum(self.answers_of_task)])
         shape = (self.n_tasks, len(self.pair_workers))
-        return sparse.csr_matrix((np.ones(len(self)), self.pair_of_answer, indptr), shape=shape)
+        return sparse.csr_matrix(
+            (np.ones(len(self)), self.pair_of_answer.astype(np.int32), indptr.astype(np.int32)), shape=shape
+        )
 
     @cached_property
     def by_pair_transposed(self) -> sparse.csr_matrix:

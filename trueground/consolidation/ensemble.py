@@ -17,10 +17,15 @@ CONFUSION_CELLS = 50_000_000
 """Models with confusion matrices are left out above this many (worker, label, true class) cells: 0.4 GB each array."""
 
 
+def has_room_for_confusions(crowd: Crowd) -> bool:
+    """Whether the crowd stays below :data:`CONFUSION_CELLS`."""
+    return len(crowd.pair_labels) * crowd.n_classes <= CONFUSION_CELLS
+
+
 def members(crowd: Crowd) -> dict[str, Model]:
     """The models that :class:`Ensemble` averages, by name, those left out that the crowd is too large for."""
     models: dict[str, Model] = {"majority": MajorityVote(), "one-coin": OneCoin()}
-    if len(crowd.pair_labels) * crowd.n_classes <= CONFUSION_CELLS:
+    if has_room_for_confusions(crowd):
         models |= {
             "dawid-skene": DawidSkene(),
             "dawid-skene-anchored": DawidSkene(prior="population", anchor=0.2, trust=0.3),
@@ -55,12 +60,15 @@ class Ensemble:
 
     def fit(self, crowd: Crowd) -> Self:
         """Set ``posterior_`` [n_tasks, n_classes] and ``weights_``, each member's share by name."""
-        if crowd.n_classes < 2 or len(crowd) == 0:
+        # Where no two workers answered the same task, nothing tells a wrong answer from a right one.
+        if crowd.n_classes < 2 or crowd.answers_of_task.max(initial=0) < 2:
             self.weights_ = {"majority": 1.0}
             self.posterior_: Floats = MajorityVote().fit(crowd).posterior_
             return self
         models = members(crowd)
-        evidence = answer_evidence(models, crowd, folds=3 if len(crowd) < 200_000 else 1)
+        # Evidence counts confusions too; and what a third fold adds is little where there are many answers.
+        weighable = has_room_for_confusions(crowd)
+        evidence = answer_evidence(models, crowd, folds=3 if len(crowd) < 100_000 else 1) if weighable else None
         values = np.array([evidence[name] if evidence else 0.0 for name in models])
         weights = np.exp(self.temperature * (values - values.max()))
         weights /= weights.sum()
