@@ -288,17 +288,26 @@ class ServiceProcess:
 
     settings: ServiceSettings
     url: str = ""
+    port: int = 0
     process: subprocess.Popen[str] | None = None
 
     def start(self) -> None:
         command = [sys.executable, "-c", "from trueground.cli.serve import serve; import typer; typer.run(serve)"]
-        options = ["--port", "0", "--home", str(self.settings.home), "--data-root", str(self.settings.data_root)]
+        options = [
+            "--port",
+            str(self.port),
+            "--home",
+            str(self.settings.home),
+            "--data-root",
+            str(self.settings.data_root),
+        ]
         options += ["--store", self.settings.database_url]
         environment = {**os.environ, "PYTHONUNBUFFERED": "1"}
         self.process = subprocess.Popen(command + options, stdout=subprocess.PIPE, text=True, env=environment)
         assert self.process.stdout is not None
         first = self.process.stdout.readline()
         self.url = first.split()[-1]
+        self.port = int(self.url.rpartition(":")[2])  # a service that is started again is found where it was
         for _ in range(400):
             with suppress(OSError):
                 urllib.request.urlopen(f"{self.url}/healthz", timeout=1).close()
