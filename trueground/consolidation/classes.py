@@ -22,7 +22,8 @@ class ClassConsolidation:
     """What the answers say.
 
     Attributes:
-        posterior: probability of each class, [n_tasks, n_classes]; tasks without an answer have the class frequencies.
+        posterior: probability of each class, [n_tasks, n_classes]; a task without an answer gets about the frequencies
+            of the classes.
         worker_accuracy: estimated share of right answers of each worker, [n_workers], that of all workers for one
             without answers.
     """

@@ -43,11 +43,11 @@ class Ensemble:
     for every crowd. Held-out answers tell which fail badly, but between models that do well they do not tell which
     has more labels right, so :math:`T` is low and weights stay spread.
 
-    All members but majority vote take workers for independent, and so are surer than they are right. The odds
-    :math:`c / (1 - c)` of each task's best class are therefore raised to the power ``sharpness``, and the other
-    classes scaled to fit. It changes no label. (Temperature scaling of C. Guo et al., *On Calibration of Modern
-    Neural Networks*, 2017, but of the best class against the rest, so that it means the same for any number of
-    classes.)
+    All members but majority vote take workers for independent, and so are surer than they are right. Where the odds
+    :math:`c / (1 - c)` of a task's best class are above one, they are therefore raised to the power ``sharpness``,
+    and the other classes scaled to fit. It changes no label. (Temperature scaling of C. Guo et al., *On Calibration
+    of Modern Neural Networks*, 2017, but of the best class against the rest, so that it means the same for any
+    number of classes.)
 
     Args:
         temperature: :math:`T`, how strongly evidence weighs; 0 weighs all alike.
@@ -77,18 +77,21 @@ class Ensemble:
         for weight, model in zip(weights, models.values(), strict=True):
             posterior += weight * model.fit(crowd).posterior_
         # Rounded, so that the order in which a computer adds cannot decide a tie.
-        self.posterior_ = np.round(_soften(posterior, self.sharpness), 12)
+        self.posterior_ = _soften(np.round(posterior, 12), self.sharpness)
         return self
 
 
 def _soften(posterior: Floats, sharpness: float) -> Floats:
-    rows = np.arange(len(posterior))
     best = posterior.argmax(axis=1)
-    confidence = np.clip(posterior[rows, best], 1e-12, 1 - 1e-12)
+    # A class below one half stays as it is: nobody would call it too sure, and it may share its place with another.
+    rows = np.flatnonzero(posterior[np.arange(len(posterior)), best] > 0.5)
+    best = best[rows]
+    confidence = np.minimum(posterior[rows, best], 1 - 1e-12)
     softened = 1 / (1 + ((1 - confidence) / confidence) ** sharpness)
-    result = posterior * ((1 - softened) / (1 - confidence))[:, None]
+    result = posterior.copy()
+    result[rows] *= ((1 - softened) / (1 - confidence))[:, None]
     result[rows, best] = softened
-    return np.asarray(result)
+    return result
 
 
 def worker_accuracy(crowd: Crowd, posterior: Floats, caution: float = 4.0) -> Floats:

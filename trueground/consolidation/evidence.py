@@ -29,9 +29,9 @@ def answer_evidence(models: Mapping[str, Model], crowd: Crowd, folds: int) -> di
     Returns:
         Log probability (natural logarithm) by name; ``None`` if too few answers can be held out to tell.
     """
-    number = answer_hashes(crowd)
+    number = (answer_hashes(crowd) % np.uint64(round(1 / HELD_OUT_SHARE))).astype(np.int64)
     # An answer that is its task's only one says nothing of how good a posterior is.
-    fold = np.where(crowd.answers_of_task[crowd.tasks] >= 2, number % round(1 / HELD_OUT_SHARE), -1)
+    fold = np.where(crowd.answers_of_task[crowd.tasks] >= 2, number, -1)
     sums = dict.fromkeys(models, 0.0)
     used = 0
     for part in range(folds):

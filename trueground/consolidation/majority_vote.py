@@ -8,16 +8,16 @@ from trueground.consolidation.crowd import Crowd, Floats
 
 
 class MajorityVote:
-    r"""Vote shares, smoothed toward the frequencies of the classes.
+    r"""Vote shares, smoothed toward all classes alike.
 
-    .. math:: p(z_t = k) = \frac{n_{tk} + a \pi_k}{n_t + a}
+    .. math:: p(z_t = k) = \frac{n_{tk} + a / K}{n_t + a}
 
-    with :math:`n_{tk}` workers choosing class :math:`k` for task :math:`t` and :math:`\pi` the share of each label
-    among all answers. Smoothing never changes which of two classes with different votes wins; it decides
-    ties for the more frequent class, and keeps one single answer from being called certain.
+    with :math:`n_{tk}` workers choosing class :math:`k` for task :math:`t`, of :math:`K` classes. Smoothing keeps one
+    single answer from being called certain. It breaks no tie: on real crowds the more frequent class is the worse
+    guess as often as not.
 
     Args:
-        smoothing: pseudo-answers :math:`a`; 0 gives plain shares.
+        smoothing: pseudo-answers :math:`a` for each task; 0 gives plain shares.
     """
 
     def __init__(self, smoothing: float = 0.1) -> None:
@@ -26,9 +26,8 @@ class MajorityVote:
     def fit(self, crowd: Crowd) -> Self:
         """Set ``posterior_`` [n_tasks, n_classes]."""
         votes = crowd.votes
-        share = (votes.sum(axis=0) + 1) / (votes.sum() + crowd.n_classes)
-        # Tasks without any answer keep the frequencies themselves, also where smoothing is 0.
+        # Tasks without any answer stay open, also where smoothing is 0.
         weight = self.smoothing + (votes.sum(axis=1, keepdims=True) == 0)
-        smoothed = votes + weight * share
+        smoothed = votes + weight / max(crowd.n_classes, 1)
         self.posterior_: Floats = smoothed / smoothed.sum(axis=1, keepdims=True)
         return self
