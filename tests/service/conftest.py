@@ -258,6 +258,15 @@ def serve_app() -> Callable[[FastAPI], AbstractContextManager[str]]:
     return running
 
 
+@pytest.fixture(scope="module")
+def shared_service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningService]:
+    """A service for all tests of a module, for modules that change nothing in it."""
+    folder = tmp_path_factory.mktemp("service").resolve()
+    (folder / "data").mkdir()
+    with _running_service(ServiceSettings(home=folder / "home", data_root=folder / "data")) as service:
+        yield service
+
+
 @pytest.fixture
 def service(settings: ServiceSettings) -> Iterator[RunningService]:
     """The service in a thread of this process, with its own store and the team ``annotators``."""

@@ -61,6 +61,7 @@ class Annotator:
             self.acknowledged.append(int(task["objectId"]))
 
 
+@pytest.mark.slow
 def test_a_service_killed_again_and_again_loses_no_answer_and_asks_nothing_twice(
     service_process: Any, job_request: Callable[..., dict[str, Any]]
 ) -> None:

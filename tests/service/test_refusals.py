@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -10,7 +10,6 @@ from botocore.config import Config
 from botocore.exceptions import ClientError
 from sqlalchemy import func, select
 
-from trueground.service.settings import ServiceSettings
 from trueground.service.store.tables import data_objects, labeling_jobs
 from trueground.storage import file_uri
 
@@ -22,16 +21,13 @@ KMS = "arn:aws:kms:us-east-1:000000000000:key/1"
 
 # One service for the whole module: nothing that is tested here changes it.
 @pytest.fixture(scope="module")
-def settings(tmp_path_factory: pytest.TempPathFactory) -> ServiceSettings:
-    folder = tmp_path_factory.mktemp("service").resolve()
-    (folder / "data").mkdir()
-    return ServiceSettings(home=folder / "home", data_root=folder / "data")
+def settings(shared_service: Any) -> Any:
+    return shared_service.settings
 
 
 @pytest.fixture(scope="module")
-def service(settings: ServiceSettings, running_service: Callable[..., Any]) -> Iterator[Any]:
-    with running_service(settings) as service:
-        yield service
+def service(shared_service: Any) -> Any:
+    return shared_service
 
 
 @pytest.fixture(scope="module")
@@ -194,6 +190,7 @@ def test_a_link_cannot_lead_out_of_the_data_root(service: Any, sagemaker: Any, j
             "template.html:2: the task template cannot be",
         ),
         ("template.html", "<crowd-form>{{ 'x' | grant_read_access }}</crowd-form>", "not a valid S3 URI"),
+        ("template.html", "<crowd-form>{{ 'file:///x' | grant_read_access }}</crowd-form>", "outside the data root"),
         ("labels.json", None, "there is no such label category file"),
         ("labels.json", "a folder", "there is no such file"),
         ("template.html", "a folder", "there is no such file"),

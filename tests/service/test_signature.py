@@ -16,6 +16,12 @@ from trueground.service.security import SecretBox
 LIST: dict[str, Any] = {}
 
 
+# One service for the whole module: nothing that is tested here changes what another test needs.
+@pytest.fixture(scope="module")
+def service(shared_service: Any) -> Any:
+    return shared_service
+
+
 def answer(response: Any) -> tuple[int, str]:
     return response.status_code, response.json()["__type"]
 

@@ -47,7 +47,11 @@ class Service:
         """Render a template as its frame would. Raises :class:`InputError` where that fails."""
         from trueground.service.portal import liquid
 
-        liquid.render(template, task_input, crowd_script="", grant_read_access=lambda uri: uri)
+        def link(uri: str) -> str:
+            self.storage.check(uri)
+            return uri
+
+        liquid.render(template, task_input, crowd_script="", grant_read_access=link)
 
 
 def create_app(settings: ServiceSettings, *, external_identity: ExternalIdentity | None = None) -> FastAPI:
