@@ -225,17 +225,19 @@ def check_every_object_has_its_answers(store: Database, objects: int, workers: i
     assert (states, free) == ({"answered"}, {0})
 
 
-@pytest.mark.parametrize("limit", [None, 5], ids=["any number out", "five out at once"])
+@pytest.mark.parametrize(
+    "limit", [None, pytest.param(5, marks=pytest.mark.slow)], ids=["any number out", "five out at once"]
+)
 def test_threads_share_the_work_exactly(
     store: Database, store_url: str, people: People, stored_job: MakeJob, limit: int | None
 ) -> None:
     crowd = people(8)
-    stored_job(objects=40, workers=3, MaxConcurrentTaskCount=limit)
+    stored_job(objects=25, workers=3, MaxConcurrentTaskCount=limit)
     barrier = threading.Barrier(len(crowd))
     with ThreadPoolExecutor(len(crowd)) as pool:
         list(pool.map(lambda worker: work(store_url, worker, barrier), crowd))
     finish(store_url, crowd)
-    check_every_object_has_its_answers(store, 40, 3)
+    check_every_object_has_its_answers(store, 25, 3)
 
 
 @pytest.mark.slow
@@ -283,9 +285,9 @@ def test_the_next_task_costs_the_same_in_a_long_job(store: Database, people: Peo
     """Counted in steps of SQLite's own machine, which no busy computer can blur."""
     short, long = people(2)
     stored_job("short", objects=50, workers=2)
-    stored_job("long", objects=5000, workers=2)
+    stored_job("long", objects=2000, workers=2)
     # Every object but the last ones was answered by this worker and waits for another.
-    for name, done in (("short", 40), ("long", 4990)):
+    for name, done in (("short", 40), ("long", 1990)):
         for worker in (short, long):
             submit(store, take(store, worker, name))
         with store.write() as connection:
