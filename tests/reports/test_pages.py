@@ -51,7 +51,7 @@ def test_it_shows_rounds_bounds_workers_verification_checks_and_files(report: La
     for part in (
         "1,647 open",
         "Labels by the machine (1,155): with 95 % confidence at least 98.2 % are right",
-        "212 were audited, 1 of them wrong.",
+        "212 drawn at random were judged, 1 of them wrong.",
         "A second team judged 310 labels, rejected 9 (3 %)",
         "ana 1,200",
         "99.1 % 2.1 s",

@@ -11,8 +11,9 @@ import pytest
 from trueground.answers import save_answers
 from trueground.autolabel.rounds import RoundState
 from trueground.project import load_project
+from trueground.quality.certificate import CertifiedStratum
 from trueground.reports import ClassCount, LabelReport, Round, render_label_report
-from trueground.reports.summary import label_report
+from trueground.reports.summary import _estimate, label_report
 from trueground.review import verification
 from trueground.run import Run
 from trueground.storage import Storage, file_uri
@@ -166,3 +167,20 @@ def test_a_picture_that_is_gone_costs_only_that_picture(run: Run) -> None:
 
 def test_the_report_can_be_kept_as_json(report: LabelReport) -> None:
     assert LabelReport.from_json(json.loads(json.dumps(report.to_json()))) == report
+
+
+@pytest.mark.parametrize(
+    ("labels", "checked_all", "sampled", "wrong", "estimate"),
+    [
+        (1000, 0, 100, 5, 1 - 900 * 0.05 / 1000),
+        (1000, 200, 100, 5, 1 - 700 * 0.05 / 1000),
+        (100, 0, 100, 7, 1.0),
+        (50, 50, 0, 0, 1.0),
+        (100, 0, 0, 0, None),
+    ],
+)
+def test_the_estimate_takes_what_was_not_judged_for_like_the_sample(
+    labels: int, checked_all: int, sampled: int, wrong: int, estimate: float | None
+) -> None:
+    found = CertifiedStratum("machine", labels, checked_all, sampled, wrong, labels - checked_all, bound=0.5)
+    assert _estimate([found]) == (None if estimate is None else pytest.approx(estimate))

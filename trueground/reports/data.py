@@ -35,6 +35,8 @@ class Accuracy:
     machine: Bound | None = None
     overall: Bound | None = None
     promised: float | None = None
+    method: str = ""
+    assumptions: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -13,7 +13,7 @@ from typing import Any
 
 from trueground.autolabel.rounds import RoundState, last_round
 from trueground.manifests import object_key
-from trueground.quality.certificate import Certificate
+from trueground.quality.certificate import Certificate, CertifiedStratum
 from trueground.reports.data import (
     Accuracy,
     Bound,
@@ -94,30 +94,45 @@ def label_report(
 
 
 def _accuracy(run: Run, certificate: Certificate) -> Accuracy:
-    facts = certificate.to_json()
-    strata = {stratum["name"]: stratum for stratum in facts["strata"]}
+    strata = {stratum.name: stratum for stratum in certificate.strata}
     return Accuracy(
-        confidence=run.project.auto_label.confidence,
+        confidence=certificate.confidence,
         promised=run.project.auto_label.accuracy if run.project.auto_label.enabled else None,
         people=_bound(strata.get("human")),
         machine=_bound(strata.get("machine")),
-        overall=Bound(objects=sum(stratum["labels"] for stratum in strata.values()), lower=facts["accuracy_bound"]),
+        overall=Bound(
+            objects=sum(stratum.labels for stratum in certificate.strata),
+            lower=certificate.bound,
+            estimate=_estimate(certificate.strata),
+        ),
+        method=certificate.method,
+        assumptions=certificate.assumptions,
     )
 
 
-def _bound(stratum: Mapping[str, Any] | None) -> Bound | None:
+def _bound(stratum: CertifiedStratum | None) -> Bound | None:
     if stratum is None:
         return None
     return Bound(
-        objects=stratum["labels"],
-        lower=stratum["accuracy_bound"],
-        audited=stratum["checked_all"] + stratum["sampled"],
-        wrong=stratum["sample_wrong"],
-        method=(
-            f"A second team judged the {stratum['checked_all']:,} least sure, and {stratum['sampled']:,} drawn at "
-            f"random from the other {stratum['population']:,}; the bound follows from those alone."
-        ),
+        objects=stratum.labels,
+        lower=stratum.bound,
+        estimate=_estimate([stratum]),
+        audited=stratum.sampled,
+        wrong=stratum.sample_wrong,
+        method=f"Besides, the {stratum.checked_all:,} least sure were judged one and all."
+        if stratum.checked_all
+        else "",
     )
+
+
+def _estimate(strata: Sequence[CertifiedStratum]) -> float | None:
+    """The likeliest share of right labels: outside the sample as many are wrong as in it, inside they were corrected."""
+    unseen = [stratum for stratum in strata if stratum.population > stratum.sampled]
+    labels = sum(stratum.labels for stratum in strata)
+    if not labels or any(not stratum.sampled for stratum in unseen):
+        return None
+    wrong = sum((item.population - item.sampled) * item.sample_wrong / item.sampled for item in unseen)
+    return 1 - wrong / labels
 
 
 def _rounds(run: Run) -> tuple[Round, ...]:
