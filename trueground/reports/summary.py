@@ -126,7 +126,7 @@ def _bound(stratum: CertifiedStratum | None) -> Bound | None:
 
 
 def _estimate(strata: Sequence[CertifiedStratum]) -> float | None:
-    """The likeliest share of right labels: outside the sample as many are wrong as in it, inside they were corrected."""
+    """The likeliest share of right labels: outside the sample as in it, where errors were corrected."""
     unseen = [stratum for stratum in strata if stratum.population > stratum.sampled]
     labels = sum(stratum.labels for stratum in strata)
     if not labels or any(not stratum.sampled for stratum in unseen):
