@@ -85,10 +85,17 @@ def tell_results(published: dict[str, Any], truth: dict[str, str], count: int) -
     bounds = {bound["name"]: bound["accuracy_bound"] for bound in certificate["strata"]}
     every = [sum(pair) for pair in zip(*right.values(), strict=True)]
     print("\nResults")
-    for title, key in (("manifest", "run_labels"), ("table", "table"), ("report", "report"), ("certificate", "certificate_uri")):
+    for title, key in (
+        ("manifest", "run_labels"),
+        ("table", "table"),
+        ("report", "report"),
+        ("certificate", "certificate_uri"),
+    ):
         print(f"  {title:12} {_path(published[key])}")
-    print(f"\n  {count} digits; people saw {published['seen_by_people']} of them ({published['human_share']:.1%}) "
-          f"and gave {published['answers']} answers.\n")
+    print(
+        f"\n  {count} digits; people saw {published['seen_by_people']} of them ({published['human_share']:.1%}) "
+        f"and gave {published['answers']} answers.\n"
+    )
     print(f"  {'labels':16}{'count':>7}{'right':>9}{'certified: at least':>22}")
     for name, (good, total), bound in (
         ("by people", right[True], bounds.get("human")),
@@ -96,7 +103,11 @@ def tell_results(published: dict[str, Any], truth: dict[str, str], count: int) -
         ("all", every, certificate["accuracy_bound"]),
     ):
         if total:
-            print(f"  {name:16}{total:7}{good / total:9.2%}{bound:22.2%}" if bound is not None else f"  {name:16}{total:7}")
+            print(
+                f"  {name:16}{total:7}{good / total:9.2%}{bound:22.2%}"
+                if bound is not None
+                else f"  {name:16}{total:7}"
+            )
     return 0
 
 

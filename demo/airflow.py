@@ -198,7 +198,9 @@ class LocalAirflow:
             command, env=self.environment, cwd=self.home, stdin=subprocess.DEVNULL, capture_output=True, text=True
         )
         if done.returncode:
-            raise StartError(f"{' '.join(command[1:])} ended with {done.returncode}:\n{done.stdout}{done.stderr}"[-4000:])
+            raise StartError(
+                f"{' '.join(command[1:])} ended with {done.returncode}:\n{done.stdout}{done.stderr}"[-4000:]
+            )
         return done.stdout
 
     def _password(self) -> str:
@@ -246,7 +248,9 @@ class LocalAirflow:
         }
 
     def _environment(self) -> dict[str, str]:
-        base = {key: value for key, value in os.environ.items() if not key.startswith(("AIRFLOW", "TRUEGROUND", "AWS_"))}
+        base = {
+            key: value for key, value in os.environ.items() if not key.startswith(("AIRFLOW", "TRUEGROUND", "AWS_"))
+        }
         # Without bytecode every task would compile Airflow again.
         base.pop("PYTHONDONTWRITEBYTECODE", None)
         worker_logs = free_port(self.port + 713)

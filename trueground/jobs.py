@@ -118,7 +118,9 @@ def prepare_job(
     folder = run.uri("jobs", step)
     source = templates / work.template / "template.liquid.html"
     if not source.is_file():
-        raise InputError("there is no such template", file=str(source), hint="Make it, or name another in task.template.")
+        raise InputError(
+            "there is no such template", file=str(source), hint="Make it, or name another in task.template."
+        )
     page = fill(
         source.read_text("utf-8"),
         header=work.title,

@@ -65,9 +65,7 @@ class HumanReviewSensor(BaseOperator):
             loops = list(self.human_loops)
             if not loops:
                 return {"human_loops": {}}
-            trigger = HumanLoopsTrigger(
-                human_loops=loops, connection=self.connection, poll_interval=self.poll_interval
-            )
+            trigger = HumanLoopsTrigger(human_loops=loops, connection=self.connection, poll_interval=self.poll_interval)
         self.defer(trigger=trigger, method_name="resume")
 
     def resume(self, context: Context, event: dict[str, Any]) -> dict[str, Any]:

@@ -86,7 +86,9 @@ class LabelingJobOperator(ProjectOperator):
         status, counters = job["LabelingJobStatus"], job["LabelCounters"]
         self.log.info("%s is %s: %s", job["LabelingJobName"], status, counters)
         if status == "Failed":
-            raise AirflowFailException(f"{job['LabelingJobName']} failed: {job.get('FailureReason', 'no reason given')}")
+            raise AirflowFailException(
+                f"{job['LabelingJobName']} failed: {job.get('FailureReason', 'no reason given')}"
+            )
         return {
             "job_name": job["LabelingJobName"],
             "status": status,

@@ -108,12 +108,16 @@ def test_no_step_made_a_second_job(airflow: LocalAirflow, run: dict[str, Any]) -
     assert all(job["LabelingJobStatus"] == "Completed" for job in jobs)
     tasks = Counter()
     for job in jobs:
-        tags = {t["Key"]: t["Value"] for t in client.describe_labeling_job(LabelingJobName=job["LabelingJobName"])["Tags"]}
+        tags = {
+            t["Key"]: t["Value"] for t in client.describe_labeling_job(LabelingJobName=job["LabelingJobName"])["Tags"]
+        }
         tasks[tags["trueground:run"], tags["trueground:task"]] += 1
     assert set(tasks.values()) == {1}
 
 
-def test_the_published_set_is_complete_and_in_ground_truths_form(airflow: LocalAirflow, run: dict[str, Any], truth: Path) -> None:
+def test_the_published_set_is_complete_and_in_ground_truths_form(
+    airflow: LocalAirflow, run: dict[str, Any], truth: Path
+) -> None:
     published = run["published"]
     lines = [json.loads(line) for line in path_of(published["run_labels"]).read_text().splitlines()]
     assert len(lines) == DIGITS == published["objects"]
@@ -140,7 +144,9 @@ def test_a_second_run_finds_nothing_new(airflow: LocalAirflow, run: dict[str, An
     again = trigger(airflow, "label_mini", {})
     follow(airflow, "label_mini", again)
     path = f"/dags/label_mini/dagRuns/{quote(again, safe='')}/taskInstances"
-    states = {task["task_id"]: task["state"] for task in airflow.api("GET", path, params={"limit": 200})["task_instances"]}
+    states = {
+        task["task_id"]: task["state"] for task in airflow.api("GET", path, params={"limit": 200})["task_instances"]
+    }
     assert states["build_manifest"] == "skipped"
     assert states["publish"] == "skipped"
 
@@ -166,7 +172,14 @@ def test_the_aws_cli_describes_the_job(airflow: LocalAirflow, run: dict[str, Any
         "AWS_DEFAULT_REGION": "us-east-1",
     }
     name = run["before"]["LabelingJobName"]
-    command = ["sagemaker", "describe-labeling-job", "--labeling-job-name", name, "--endpoint-url", airflow.aws_endpoint]
+    command = [
+        "sagemaker",
+        "describe-labeling-job",
+        "--labeling-job-name",
+        name,
+        "--endpoint-url",
+        airflow.aws_endpoint,
+    ]
     done = subprocess.run(
         [str(Path(sys.executable).with_name("aws")), *command],
         env=environment,
@@ -184,7 +197,9 @@ def test_the_tab_and_the_link_of_a_task_lead_to_its_job(airflow: LocalAirflow, r
     path = f"/dags/label_mini/dagRuns/{quote(run['run_id'], safe='')}/taskInstances/round_1.label/links"
     link = airflow.api("GET", path)["extra_links"]["Labeling job"]
     assert link.startswith(airflow.portal)
-    token = httpx.post(f"{airflow.url}/auth/token", json={"username": airflow.user, "password": airflow.password}).json()
+    token = httpx.post(
+        f"{airflow.url}/auth/token", json={"username": airflow.user, "password": airflow.password}
+    ).json()
     cookies = {"_token": token["access_token"]}
     page = httpx.get(link, cookies=cookies, follow_redirects=True)
     assert page.status_code == 200

@@ -97,8 +97,11 @@ def train(run: Run, number: int) -> dict[str, Any]:
 
     human = human_labels(run, number)
     objects = run.objects()
+    if len(human) + len(machine_labels(run, number - 1)) == len(objects):
+        return {"objects": len(human), "skipped": "everything has a label"}
     index = {object_key(line): position for position, line in enumerate(objects)}
-    keys = [key for key in human if key in index]
+    # In the order of the manifest, as plan_round expects it.
+    keys = [key for key in index if key in human]
     targets = np.array([human[key].value for key in keys])
     if len(set(targets.tolist())) < 2:
         return {"objects": len(keys), "skipped": "people gave fewer than two classes so far"}
@@ -119,10 +122,10 @@ def auto_label(run: Run, number: int) -> dict[str, Any]:
     from trueground.autolabel.audit import settle_round
     from trueground.autolabel.choose import RoundPlan
 
-    facts = run.read_json("rounds", str(number), "plan.json")
+    facts = _read_plan(run, number)
     accepted: list[Label] = []
     summary: dict[str, Any] = {"proposed": 0, "accepted": 0}
-    if facts is not None and facts["proposal"]:
+    if facts.get("proposal"):
         plan = RoundPlan(**facts)
         keys = [object_key(line) for line in run.objects()]
         human = human_labels(run, number)
@@ -185,7 +188,9 @@ def machine_labels(run: Run, number: int) -> dict[str, Label]:
 def round_answers(run: Run, number: int) -> list[Any]:
     """The raw answers of all rounds up to this one."""
     return [
-        answer for earlier in range(1, number + 1) for answer in load_answers(run, "rounds", str(earlier), "answers.jsonl")
+        answer
+        for earlier in range(1, number + 1)
+        for answer in load_answers(run, "rounds", str(earlier), "answers.jsonl")
     ]
 
 
@@ -216,7 +221,12 @@ def compute_features(run: Run, objects: list[DataObject]) -> NDArray[np.float32]
 
 
 def _plan(
-    run: Run, number: int, objects: list[DataObject], keys: list[str], human: dict[str, Label], machine: dict[str, Label]
+    run: Run,
+    number: int,
+    objects: list[DataObject],
+    keys: list[str],
+    human: dict[str, Label],
+    machine: dict[str, Label],
 ) -> Any:
     from trueground.autolabel.choose import AutoLabelSettings, plan_round
 
@@ -227,12 +237,24 @@ def _plan(
         machine={i for i, key in enumerate(keys) if key in machine},
         classes=run.categories,
         model=_model(run, number - 1),
+        drawn=_drawn(run, number - 1),
         settings=AutoLabelSettings(accuracy=promise.accuracy, confidence=promise.confidence),
         round=number,
-        rounds=rounds.maximum,
+        proposals=sum(bool(_read_plan(run, earlier).get("proposal")) for earlier in range(1, number)),
         budget=rounds.first if number == 1 else rounds.each,
         seed=rounds.seed,
     )
+
+
+def _read_plan(run: Run, number: int) -> dict[str, Any]:
+    """The plan of a round; empty where it had none."""
+    return run.read_json("rounds", str(number), "plan.json") or {}
+
+
+def _drawn(run: Run, number: int) -> set[int]:
+    """The objects that rounds up to this one chose at random: the first round's, and all audits."""
+    plans = [_read_plan(run, earlier) for earlier in range(1, number + 1)]
+    return {*(plans[0].get("query", []) if plans else []), *(i for plan in plans for i in plan.get("audit", []))}
 
 
 def _model(run: Run, number: int) -> LabelModel | None:

@@ -57,7 +57,9 @@ def check(
         typer.echo(f"{report.objects} objects, nothing wrong")
         return
     more = report.total_problems - len(report.problems)
-    typer.echo(f"{report.total_problems} problems in {report.objects} objects" + (f", {more} not shown" if more else ""))
+    typer.echo(
+        f"{report.total_problems} problems in {report.objects} objects" + (f", {more} not shown" if more else "")
+    )
     raise typer.Exit(1)
 
 

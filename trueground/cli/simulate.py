@@ -18,7 +18,9 @@ def simulate_workers(
     url: Annotated[str, typer.Option(help="The portal's address.")],
     worker: Annotated[list[str], typer.Option(help="USER:PASSWORD or USER:PASSWORD:ACCURACY; may be repeated.")],
     truth: Annotated[Path, typer.Option(help="CSV with the columns object (file name or text) and label.")],
-    accuracy: Annotated[float, typer.Option(min=0, max=1, help="Chance of a right answer, where a worker has none.")] = 0.95,
+    accuracy: Annotated[
+        float, typer.Option(min=0, max=1, help="Chance of a right answer, where a worker has none.")
+    ] = 0.95,
     seconds: Annotated[float, typer.Option(min=0, help="Mean time to think about a task.")] = 0.5,
     seed: Annotated[int, typer.Option(help="Decides who errs where.")] = 0,
     until_idle: Annotated[

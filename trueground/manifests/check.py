@@ -147,12 +147,14 @@ def _line_problems(line: dict[str, Any], number: int, source_key: str, attribute
         if size > ATTRIBUTE_CHARACTERS:
             yield Problem(number, key, f"{size} characters; an attribute may have {ATTRIBUTE_CHARACTERS}")
     if attribute is not None and attribute in line:
-        yield Problem(number, attribute, "the object has this label already", "Leave it out, or name another attribute.")
+        yield Problem(
+            number, attribute, "the object has this label already", "Leave it out, or name another attribute."
+        )
 
 
 def _object_problem(storage: Storage, uri: str, media: str) -> str | None:
     """What keeps people from seeing the object; ``None`` where nothing does."""
-    from PIL import Image
+    from PIL import Image, UnidentifiedImageError
 
     try:
         size = storage.size(uri)
@@ -172,6 +174,6 @@ def _object_problem(storage: Storage, uri: str, media: str) -> str | None:
         return "there is no such file"
     except InputError as error:
         return str(error)
-    except (Image.UnidentifiedImageError, Image.DecompressionBombError, OSError, SyntaxError, ValueError) as error:
+    except (UnidentifiedImageError, Image.DecompressionBombError, OSError, SyntaxError, ValueError) as error:
         return f"not an image that can be shown: {error}"
     return None

@@ -65,7 +65,10 @@ def check_input(report: ManifestReport) -> Checks:
     import pandas as pd
 
     wrong = {problem.line for problem in report.problems}
-    rows = [{"line": p.line, "text": f"{p.field + ': ' if p.field else ''}{p.problem}. {p.hint or ''}"} for p in report.problems]
+    rows = [
+        {"line": p.line, "text": f"{p.field + ': ' if p.field else ''}{p.problem}. {p.hint or ''}"}
+        for p in report.problems
+    ]
     fine = max(0, report.objects - len(wrong - {None}))
     frame = pd.DataFrame(rows + [{"line": None, "text": None}] * fine, columns=["line", "text"])
     return _validate(
@@ -122,10 +125,22 @@ def check_labels(
         [
             ("Every object has a label", gxe.ExpectTableRowCountToEqual(value=len(expected)), "Look into the rounds."),
             ("Every object is labeled once", gxe.ExpectColumnValuesToBeUnique(column="key"), ""),
-            ("The labeled objects are those of the run", gxe.ExpectColumnValuesToBeInSet(column="key", value_set=expected), ""),
-            ("Every class is one of the project's", gxe.ExpectColumnValuesToBeInSet(column="class_name", value_set=known), ""),
+            (
+                "The labeled objects are those of the run",
+                gxe.ExpectColumnValuesToBeInSet(column="key", value_set=expected),
+                "",
+            ),
+            (
+                "Every class is one of the project's",
+                gxe.ExpectColumnValuesToBeInSet(column="class_name", value_set=known),
+                "",
+            ),
             ("Index and class name fit", gxe.ExpectColumnValuesToBeInSet(column="index_fits", value_set=[True]), ""),
-            ("Confidence is between 0 and 1", gxe.ExpectColumnValuesToBeBetween(column="confidence", min_value=0, max_value=1), ""),
+            (
+                "Confidence is between 0 and 1",
+                gxe.ExpectColumnValuesToBeBetween(column="confidence", min_value=0, max_value=1),
+                "",
+            ),
             ("Confidence is there", gxe.ExpectColumnValuesToNotBeNull(column="confidence"), ""),
             ("It is said who labeled", gxe.ExpectColumnValuesToBeInSet(column="human", value_set=["yes", "no"]), ""),
             (

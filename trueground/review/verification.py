@@ -105,9 +105,7 @@ def collect(run: Run, job_output: str) -> dict[str, int]:
     judgements = task_type("label-verification").consolidate(answers, JUDGEMENTS)
     run.write_labels(judgements, "verification", "judgements.jsonl")
     rejected = {judgement.object_id for judgement in judgements if judgement.value == WRONG}
-    run.write_objects(
-        (line for line in run.objects() if object_key(line) in rejected), "adjustment", "input.manifest"
-    )
+    run.write_objects((line for line in run.objects() if object_key(line) in rejected), "adjustment", "input.manifest")
     return {"judged": len(judgements), "rejected": len(rejected)}
 
 

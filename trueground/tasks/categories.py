@@ -27,7 +27,9 @@ def read_label_categories(storage: Storage, uri: str) -> list[str]:
         raise InputError(f"not JSON: {error}", file=uri) from None
     entries = content.get("labels") if isinstance(content, dict) else None
     if not isinstance(entries, list) or not entries:
-        raise InputError("a list of labels is needed", file=uri, field="labels", hint='Write {"labels": [{"label": "cat"}]}.')
+        raise InputError(
+            "a list of labels is needed", file=uri, field="labels", hint='Write {"labels": [{"label": "cat"}]}.'
+        )
     labels: list[str] = []
     for number, entry in enumerate(entries):
         label = entry.get("label") if isinstance(entry, dict) else None

@@ -58,9 +58,7 @@ def frame(request: Request, token: str) -> Response:
 
     script = asset(prefix, "crowd-html-elements.js")
     try:
-        body = liquid.render(
-            view.template, view.task_input, crowd_script=script, grant_read_access=grant_read_access
-        )
+        body = liquid.render(view.template, view.task_input, crowd_script=script, grant_read_access=grant_read_access)
     except InputError as error:
         raise HTTPException(422, str(error)) from error
     page = PAGE.format(style=asset(prefix, "crowd.css"), script=script, body=body)

@@ -34,7 +34,8 @@ def render(
     """
     try:
         parsed = _parse(CROWD_SCRIPT.sub(crowd_script, template))
-        return parsed.render(task={"input": task_input}, __grant=grant_read_access)
+        text: str = parsed.render(task={"input": task_input}, __grant=grant_read_access)
+        return text
     except LiquidError as error:
         line = error.token.start_index if error.token else None
         number = template.count("\n", 0, line) + 1 if line is not None else None

@@ -135,13 +135,17 @@ def error_page(request: Request, status: int, message: str) -> HTMLResponse:
 
 def _page(request: Request, template: str, who: Identity | None, status_code: int = 200, **values: Any) -> HTMLResponse:
     prefix = prefix_of(request)
-    text = _environment().get_template(template).render(
-        prefix=prefix,
-        asset=lambda name: asset(prefix, name),
-        who=who,
-        csrf_token=getattr(request.state, "csrf_token", ""),
-        path=request.url.path.removeprefix(prefix),
-        **values,
+    text = (
+        _environment()
+        .get_template(template)
+        .render(
+            prefix=prefix,
+            asset=lambda name: asset(prefix, name),
+            who=who,
+            csrf_token=getattr(request.state, "csrf_token", ""),
+            path=request.url.path.removeprefix(prefix),
+            **values,
+        )
     )
     headers = {
         "Content-Security-Policy": "default-src 'self'; frame-ancestors 'self'; form-action 'self'; base-uri 'none'; "

@@ -1,0 +1,206 @@
+"""What people label next: where the model is unsure, and a random sample of what it is sure of."""
+
+from __future__ import annotations
+
+from collections.abc import Container, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from trueground.quality.bounds import most_bad
+
+if TYPE_CHECKING:
+    from trueground.autolabel.model import LabelModel
+
+PARTS = ((1.0, 0.8), (0.7, 0.2))
+"""The parts of a proposal that may be accepted, the surest first labels of each, with their share of the round's delta."""
+PRIOR = 20.0
+"""How many labeled objects the model's own confidence counts for in a forecast."""
+SPARE = 4
+"""Wrong labels that an audit is at most made large enough to bear."""
+ASKING = 0.5
+"""What an audit answer costs, in labels saved: people also learn something for the model from it."""
+WORTHWHILE = 0.2
+"""A proposal must be expected to save this share of the open objects; waiting makes the model surer of more."""
+AUDIT_FACTOR = 3
+"""An audit may take up to this many times the round's budget: it buys the labels of all that it stands for."""
+CANDIDATES = 4
+"""Times the number of queries that are looked at for being different from each other."""
+
+
+@dataclass(frozen=True)
+class AutoLabelSettings:
+    """The promise: machine labels are right in the share ``accuracy``, with ``confidence``."""
+
+    accuracy: float = 0.95
+    confidence: float = 0.95
+
+
+@dataclass(frozen=True)
+class RoundPlan:
+    """What a round asks people, and what it would label by machine. Lists hold object numbers.
+
+    ``proposal`` is in order of confidence, ``proposal_classes`` and ``proposal_confidence`` belong to it; ``audit`` is
+    a random sample of it. ``delta`` is the chance of failure that this round may spend.
+    """
+
+    query: list[int]
+    audit: list[int] = field(default_factory=list)
+    proposal: list[int] = field(default_factory=list)
+    proposal_classes: list[str] = field(default_factory=list)
+    proposal_confidence: list[float] = field(default_factory=list)
+    accuracy: float = 0.95
+    delta: float = 0.05
+
+
+def plan_round(
+    features: NDArray[np.float32],
+    *,
+    human: Mapping[int, str],
+    machine: Container[int],
+    classes: Sequence[str],
+    model: LabelModel | None,
+    drawn: Container[int],
+    settings: AutoLabelSettings,
+    round: int,
+    proposals: int,
+    budget: int,
+    seed: int,
+) -> RoundPlan:
+    """Plan one round.
+
+    Without a model, people get a random sample. With one, it proposes the objects it is sure of if an audit of them is
+    likely to pass and worth its price; the rest of the budget goes to the objects with the smallest margin between the
+    two likeliest classes, chosen to differ from each other.
+
+    Args:
+        features: of all objects, ``[objects, features]``.
+        human, machine: what has a label.
+        classes: all classes (the model may have seen fewer).
+        model: the last round's, trained on all human labels in the order of their numbers.
+        drawn: human-labeled objects that were chosen at random: only they tell what to expect of the others.
+        settings: the promise.
+        round: this round, from 1.
+        proposals: how many earlier rounds proposed something, accepted or not.
+        budget: objects for people.
+        seed: decides what is drawn at random.
+    """
+    randomness = np.random.default_rng([seed, round])
+    open_objects = np.array([i for i in range(len(features)) if i not in human and i not in machine], dtype=np.int64)
+    # Each proposal spends half of what is left: 1/2 + 1/4 + ... of the allowed chance of failure.
+    delta = (1 - settings.confidence) / 2 ** (proposals + 1)
+    if model is None or not len(open_objects):
+        drawn = randomness.choice(open_objects, min(budget, len(open_objects)), replace=False)
+        return RoundPlan(sorted(drawn.tolist()), accuracy=settings.accuracy, delta=delta)
+    shares = model.predict_proba(features[open_objects])
+    sure = shares.max(axis=1)
+    order = np.argsort(-sure, kind="stable")
+    size, sample = _proposal_size(
+        sure[order], *_known(model, human, drawn), settings.accuracy, delta, budget * AUDIT_FACTOR
+    )
+    proposed = order[:size]
+    audit = randomness.choice(open_objects[proposed], sample, replace=False) if size else np.array([], dtype=np.int64)
+    rest = order[size:]
+    query = _unlike(features[open_objects[rest]], shares[rest], max(0, budget - len(audit)))
+    return RoundPlan(
+        query=sorted(open_objects[rest][query].tolist()),
+        audit=sorted(audit.tolist()),
+        proposal=open_objects[proposed].tolist(),
+        proposal_classes=[str(model.classes_[k]) for k in shares[proposed].argmax(axis=1)],
+        proposal_confidence=[float(value) for value in sure[proposed]],
+        accuracy=settings.accuracy,
+        delta=delta,
+    )
+
+
+def _proposal_size(
+    sure: NDArray[np.float64],
+    known: NDArray[np.float64],
+    right: NDArray[np.bool_],
+    accuracy: float,
+    delta: float,
+    most: int,
+) -> tuple[int, int]:
+    """How many of the surest objects to propose and how many of them to audit; (0, 0) where it is not worth it.
+
+    What is weighed: the chance that the audit passes times the labels it would save, against what it asks of people.
+    The chance comes from a Beta-binomial forecast of the wrong labels in the audit: the model's own confidence in the
+    proposed objects (``sure``, falling) counts as much as ``PRIOR`` objects, beside the labeled ones that it is as sure
+    of (``known``, and whether it was ``right``). A wrong forecast costs an audit, never the promise.
+
+    Args:
+        most: the largest audit.
+    """
+    from scipy.stats import betabinom
+
+    best, choice = WORTHWHILE * len(sure), (0, 0)
+    for size in sorted({round(len(sure) * share / 100) for share in range(100, 25, -5)} - {0}, reverse=True):
+        above = known >= sure[size - 1]
+        doubt = float(np.mean(1 - sure[:size])) + 1e-4
+        wrong = float(np.sum(~right[above])) + PRIOR * doubt
+        fine = float(np.sum(right[above])) + PRIOR * (1 - doubt)
+        for spare in range(SPARE + 1):
+            sample = _audit_size(size, spare, 1 - accuracy, delta * PARTS[0][1], most)
+            if sample is None:
+                break
+            passes = float(betabinom.cdf(spare, sample, wrong, fine))
+            saved = passes * (size - sample) - ASKING * sample
+            if saved > best:
+                best, choice = saved, (size, sample)
+    return choice
+
+
+def _audit_size(size: int, wrong: int, allowed: float, delta: float, most: int) -> int | None:
+    """The smallest sample that passes with so many wrong labels in it; ``None`` where it is larger than ``most``."""
+
+    def passes(sample: int) -> bool:
+        return most_bad(size, sample, wrong, delta) - wrong <= allowed * (size - sample)
+
+    low, high = max(1, wrong), min(most, size - 1)
+    if high < low or not passes(high):
+        return None
+    while low < high:
+        middle = (low + high) // 2
+        low, high = (low, middle) if passes(middle) else (middle + 1, high)
+    return low
+
+
+def _known(
+    model: LabelModel, human: Mapping[int, str], drawn: Container[int]
+) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
+    """Confidence and rightness on objects drawn at random, each seen by the model that has not learned from it.
+
+    The objects that were queried for being hard would make everything look hard.
+    """
+    confidence, right = model.left_out_confidence()
+    mask = np.array([number in drawn for number in sorted(human)], dtype=bool)
+    return confidence[mask], right[mask]
+
+
+def _unlike(features: NDArray[np.float32], shares: NDArray[np.float64], count: int) -> NDArray[np.int64]:
+    """Up to ``count`` objects with small margins that differ from each other.
+
+    Of the objects with the smallest margins, the one farthest from those already taken is next (core-set selection,
+    Sener and Savarese, ICLR 2018, within the uncertain ones).
+    """
+    if count <= 0 or not len(shares):
+        return np.array([], dtype=np.int64)
+    top = np.sort(shares, axis=1)
+    unsure = np.argsort(top[:, -1] - top[:, -2], kind="stable")[: count * CANDIDATES]
+    if len(unsure) <= count:
+        return unsure
+    rows = features[unsure]
+    taken = [0]
+    distance = ((rows - rows[0]) ** 2).sum(axis=1)
+    # Half by margin alone: the least sure object is worth most, however like another it is.
+    for index in range(1, len(unsure)):
+        if len(taken) == count:
+            break
+        nearest = index if len(taken) < count // 2 else int(np.argmax(distance))
+        taken.append(nearest)
+        distance = np.minimum(distance, ((rows - rows[nearest]) ** 2).sum(axis=1))
+        distance[taken] = -1
+    chosen: NDArray[np.int64] = unsure[taken]
+    return chosen
