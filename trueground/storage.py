@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import posixpath
 import tempfile
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import IO, Any
-from urllib.parse import quote, unquote, urlsplit
+from urllib.parse import quote, unquote_to_bytes, urlsplit
 
 import fsspec
 
@@ -19,7 +20,8 @@ SCHEMES = ("file", "s3")
 
 def join(base: str, *parts: str) -> str:
     """Append path parts to a URI: ``join("s3://b/a/", "x", "y.json")`` is ``s3://b/a/x/y.json``."""
-    return "/".join([base.rstrip("/"), *(part.strip("/") for part in parts)])
+    scheme, mark, path = base.rpartition("://")
+    return scheme + mark + "/".join([path.rstrip("/"), *(part.strip("/") for part in parts)])
 
 
 def name(uri: str) -> str:
@@ -33,8 +35,12 @@ def parent(uri: str) -> str:
 
 
 def file_uri(path: str | os.PathLike[str]) -> str:
-    """The ``file://`` URI of a path on this machine."""
-    return "file://" + quote(str(Path(path).expanduser().absolute()))
+    """The ``file://`` URI of a path on this machine. Names that are not UTF-8 keep their bytes."""
+    return "file://" + quote(os.fsencode(Path(path).expanduser().absolute()))
+
+
+def _local_path(uri: str) -> str:
+    return os.fsdecode(unquote_to_bytes(urlsplit(uri).path))
 
 
 class Storage:
@@ -51,7 +57,7 @@ class Storage:
         self, data_root: str | os.PathLike[str] | None = None, s3_options: Mapping[str, Any] | None = None
     ) -> None:
         if isinstance(data_root, str) and data_root.startswith("file://"):
-            data_root = unquote(urlsplit(data_root).path)
+            data_root = _local_path(data_root)
         self.data_root = Path(data_root).expanduser().resolve() if data_root is not None else None
         self.s3_options = dict(s3_options or {})
 
@@ -62,16 +68,22 @@ class Storage:
             InputError: the URI has another scheme, or no path.
             OutsideDataRootError: the path leaves the data root.
         """
-        parts = urlsplit(uri)
-        if parts.scheme == "s3":
+        try:
+            parts = urlsplit(uri)
+        except ValueError as error:
+            raise InputError(f"not a URI: {error}", file=uri, hint="Write s3://bucket/key or file:///path.") from None
+        if parts.scheme == "s3" and uri[:5].lower() == "s3://":
             if not parts.netloc:
                 raise InputError("an s3:// URI needs a bucket", file=uri, hint="Write s3://bucket/key.")
             # Not urlsplit's path: an S3 key may hold '?' and '#'.
-            return fsspec.filesystem("s3", **self.s3_options), uri[len("s3://") :]
+            # Listings are never kept: other processes write while this one looks.
+            return fsspec.filesystem("s3", use_listings_cache=False, **self.s3_options), uri[len("s3://") :]
         if parts.scheme == "file":
             if parts.netloc not in ("", "localhost"):
                 raise InputError("a file:// URI cannot name another machine", file=uri, hint="Write file:///path.")
-            path = Path(unquote(parts.path)).resolve()
+            if "%00" in uri or "\0" in uri:
+                raise InputError("a path cannot hold a null character", file=uri)
+            path = Path(_local_path(uri)).resolve()
             if self.data_root is not None and not path.is_relative_to(self.data_root):
                 raise OutsideDataRootError(
                     "the path lies outside the data root",
@@ -99,8 +111,8 @@ class Storage:
 
     def read_bytes(self, uri: str) -> bytes:
         """The whole file. Raises ``FileNotFoundError`` where there is none."""
-        with self.open(uri) as handle:
-            data: bytes = handle.read()
+        files, path = self._locate(uri)
+        data: bytes = files.cat_file(path)
         return data
 
     def read_text(self, uri: str) -> str:
@@ -134,9 +146,7 @@ class Storage:
     def list(self, prefix: str) -> Iterator[str]:
         """The URIs of all files below a prefix, in UTF-8 binary order."""
         files, path = self._locate(prefix)
-        # S3's listing is cached by s3fs for the life of the process; a nightly build must see new files.
-        files.invalidate_cache()
-        found = sorted(files.find(path), key=lambda item: item.encode("utf-8"))
+        found = sorted(files.find(path), key=os.fsencode)
         if prefix.startswith("s3:"):
             return (f"s3://{item}" for item in found)
         return (file_uri(item) for item in found)
@@ -144,8 +154,9 @@ class Storage:
     def delete(self, uri: str) -> None:
         """Remove a file; nothing happens where there is none."""
         files, path = self._locate(uri)
-        if files.exists(path):
-            files.rm(path)
+        # Not rm(), which takes '*' and '[' in a name as a pattern.
+        with contextlib.suppress(FileNotFoundError):
+            files.rm_file(path)
 
 
 class AtomicWriter:
@@ -171,19 +182,28 @@ class AtomicWriter:
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: object) -> None:
         assert self._handle is not None
         if not self._local:
-            if kind is not None and hasattr(self._handle, "discard"):
-                self._handle.discard()
-            else:
+            if kind is None:
                 self._handle.close()
+            else:
+                self._discard(self._handle)
             return
         assert self._temporary is not None
-        if kind is not None:
+        try:
+            if kind is None:
+                self._handle.flush()
+                os.fsync(self._handle.fileno())
             self._handle.close()
-            os.unlink(self._temporary)
-            return
-        self._handle.flush()
-        os.fsync(self._handle.fileno())
-        self._handle.close()
-        # mkstemp makes files that only their owner reads; other services read what is written here.
-        os.chmod(self._temporary, 0o644)
-        os.replace(self._temporary, self._path)
+            if kind is None:
+                # mkstemp makes files that only their owner reads; other services read what is written here.
+                os.chmod(self._temporary, 0o644)
+                os.replace(self._temporary, self._path)
+                self._temporary = None
+        finally:
+            if self._temporary is not None:
+                os.unlink(self._temporary)
+
+    @staticmethod
+    def _discard(handle: Any) -> None:
+        handle.discard()
+        # Left open, the handle would try to upload what it has when it is collected.
+        handle.closed = True

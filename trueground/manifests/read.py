@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterator
-from typing import Any
+from typing import IO, Any
 
 from trueground.errors import InputError
 from trueground.storage import Storage
@@ -15,7 +15,8 @@ def object_key(line: dict[str, Any]) -> str:
     """What names a data object everywhere: its ``source-ref``, or a digest of its text."""
     if "source-ref" in line:
         return str(line["source-ref"])
-    return "text:" + hashlib.sha256(str(line["source"]).encode("utf-8")).hexdigest()[:24]
+    # surrogatepass: JSON can hold half of a surrogate pair, which has no UTF-8.
+    return "text:" + hashlib.sha256(str(line["source"]).encode("utf-8", "surrogatepass")).hexdigest()[:24]
 
 
 def read_manifest(storage: Storage, uri: str) -> Iterator[dict[str, Any]]:
@@ -24,17 +25,13 @@ def read_manifest(storage: Storage, uri: str) -> Iterator[dict[str, Any]]:
     Raises:
         InputError: there is no such file, or a line is not a JSON object with ``source`` or ``source-ref``.
     """
-    try:
-        handle = storage.open(uri)
-    except (FileNotFoundError, IsADirectoryError):
-        raise InputError("there is no such manifest", file=uri) from None
-    with handle:
+    with open_manifest(storage, uri) as handle:
         for number, raw in enumerate(handle, start=1):
             if not raw.strip():
                 continue
             try:
                 line = json.loads(raw)
-            except ValueError as error:
+            except (ValueError, RecursionError) as error:
                 raise InputError(f"not JSON: {error}", file=uri, line=number) from None
             if not isinstance(line, dict) or not ("source-ref" in line or "source" in line):
                 raise InputError(
@@ -44,3 +41,13 @@ def read_manifest(storage: Storage, uri: str) -> Iterator[dict[str, Any]]:
                     hint="trueground manifest check tells all that is wrong with a manifest.",
                 )
             yield line
+
+
+def open_manifest(storage: Storage, uri: str) -> IO[bytes]:
+    """A manifest's bytes. Raises :class:`InputError` where it cannot be opened."""
+    try:
+        return storage.open(uri)
+    except (FileNotFoundError, IsADirectoryError):
+        raise InputError("there is no such manifest", file=uri) from None
+    except PermissionError as error:
+        raise InputError(f"the manifest may not be read: {error.strerror or error}", file=uri) from None

@@ -14,6 +14,14 @@ def write_manifest(storage: Storage, uri: str, lines: Iterable[dict[str, Any]]) 
     count = 0
     with storage.writer(uri) as handle:
         for line in lines:
-            handle.write(json.dumps(line, ensure_ascii=False).encode("utf-8") + b"\n")
+            handle.write(_encoded(line) + b"\n")
             count += 1
     return count
+
+
+def _encoded(line: dict[str, Any]) -> bytes:
+    try:
+        return json.dumps(line, ensure_ascii=False).encode("utf-8")
+    except UnicodeEncodeError:
+        # Half of a surrogate pair is JSON but not UTF-8; escaped it is both.
+        return json.dumps(line).encode("ascii")

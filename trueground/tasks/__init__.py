@@ -37,7 +37,7 @@ def task_type(name: str) -> TaskType:
 
 
 def task_type_of_function(function: str) -> TaskType:
-    """The task type that a built-in function of Ground Truth means: its ARN, or its name such as ``ACS-TextMultiClass``.
+    """The task type that a built-in function of Ground Truth means: its ARN or its name (``ACS-TextMultiClass``).
 
     Raises:
         InputError: no task type has this function.
@@ -46,4 +46,5 @@ def task_type_of_function(function: str) -> TaskType:
     for kind in task_types().values():
         if name in kind.pre_functions or name in kind.post_functions:
             return kind
-    raise InputError(f"{function!r} is not a built-in function that this service knows")
+    known = sorted(name for kind in task_types().values() for name in kind.pre_functions + kind.post_functions)
+    raise InputError(f"{function!r} is not a built-in function that is known here", hint=f"Known: {', '.join(known)}.")

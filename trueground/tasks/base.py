@@ -59,7 +59,7 @@ class TaskType(ABC):
     manifest_type: ClassVar[str]
     """The ``type`` of its label metadata, such as ``groundtruth/image-classification``."""
     pre_functions: ClassVar[tuple[str, ...]]
-    """Ground Truth's pre-annotation functions that mean this type, the preferred one first (``PRE-ImageMultiClass``)."""
+    """Ground Truth's pre-annotation functions that mean this type, the preferred first (``PRE-ImageMultiClass``)."""
     post_functions: ClassVar[tuple[str, ...]]
     """The same for annotation consolidation (``ACS-ImageMultiClass``)."""
     source_key: ClassVar[Literal["source", "source-ref"]]

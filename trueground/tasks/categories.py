@@ -1,4 +1,7 @@
-"""The label category configuration file: the classes that people choose from."""
+"""The label category configuration file: the classes that people choose from.
+
+Its form: https://docs.aws.amazon.com/sagemaker/latest/dg/sms-label-cat-config-attributes.html
+"""
 
 from __future__ import annotations
 
@@ -23,14 +26,14 @@ def read_label_categories(storage: Storage, uri: str) -> list[str]:
         content = json.loads(storage.read_bytes(uri))
     except FileNotFoundError:
         raise InputError("there is no such label category file", file=uri) from None
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise InputError(f"not JSON: {error}", file=uri) from None
     entries = content.get("labels") if isinstance(content, dict) else None
     if not isinstance(entries, list) or not entries:
         raise InputError(
             "a list of labels is needed", file=uri, field="labels", hint='Write {"labels": [{"label": "cat"}]}.'
         )
-    labels: list[str] = []
+    labels: dict[str, None] = {}
     for number, entry in enumerate(entries):
         label = entry.get("label") if isinstance(entry, dict) else None
         field = f"labels[{number}].label"
@@ -38,5 +41,5 @@ def read_label_categories(storage: Storage, uri: str) -> list[str]:
             raise InputError(f"a text of 1 to {LABEL_CHARACTERS} characters is needed", file=uri, field=field)
         if label in labels:
             raise InputError(f"{label!r} stands there twice", file=uri, field=field)
-        labels.append(label)
-    return labels
+        labels[label] = None
+    return list(labels)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from datetime import datetime
+from dataclasses import replace
 from typing import Any
 
 from trueground.tasks.base import Answer, DataObject, Label
@@ -36,25 +36,16 @@ class LabelVerification(ClassTask):
             for comment in _comments(answer.content):
                 comments.setdefault(answer.object_id, []).append({"comment": comment})
         return [
-            Label(label.object_id, label.value, label.confidence, extra={"worker-feedback": comments[label.object_id]})
+            replace(label, extra={**label.extra, "worker-feedback": comments[label.object_id]})
             if label.object_id in comments
             else label
             for label in super().consolidate(known, categories)
         ]
 
-    def write_label(
-        self, label: Label, attribute: str, categories: Sequence[str], *, job_name: str, created: datetime
-    ) -> dict[str, Any]:
-        """As a class, with ``worker-feedback`` where people commented."""
-        written = super().write_label(label, attribute, categories, job_name=job_name, created=created)
-        if feedback := label.extra.get("worker-feedback"):
-            written[f"{attribute}-metadata"]["worker-feedback"] = feedback
-        return written
-
 
 def _comments(content: Mapping[str, Any]) -> list[str]:
     found = [item.get("workerComment") for item in content.values() if isinstance(item, Mapping)]
-    return [comment for comment in found if isinstance(comment, str) and comment]
+    return [comment.strip() for comment in found if isinstance(comment, str) and comment.strip()]
 
 
 TASK_TYPE = LabelVerification()
