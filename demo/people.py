@@ -26,11 +26,11 @@ class Person:
 
 
 PEOPLE = [
-    Person("ada", "Ada", "annotators", 0.98),
-    Person("boris", "Boris", "annotators", 0.96),
-    Person("chidi", "Chidi", "annotators", 0.95),
-    Person("dalia", "Dalia", "annotators", 0.93),
-    Person("emil", "Emil", "annotators", 0.88),
+    Person("ada", "Ada", "annotators", 0.99),
+    Person("boris", "Boris", "annotators", 0.985),
+    Person("chidi", "Chidi", "annotators", 0.98),
+    Person("dalia", "Dalia", "annotators", 0.97),
+    Person("emil", "Emil", "annotators", 0.95),
     Person("vera", "Vera", "reviewers", 0.99),
     Person("walter", "Walter", "reviewers", 0.98),
 ]

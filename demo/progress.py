@@ -62,7 +62,7 @@ def follow(airflow: LocalAirflow, dag_id: str, run_id: str) -> None:
             break
         time.sleep(PAUSE)
     if run["state"] == "failed":
-        failed = [task["task_id"] for task in tasks if task["state"] in ("failed", "upstream_failed")]
+        failed = [task["task_id"] for task in tasks if task["state"] == "failed"]
         raise RunFailed(f"{dag_id} failed at {', '.join(failed)}; the logs: {airflow.home / 'logs'}")
 
 

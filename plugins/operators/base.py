@@ -30,7 +30,8 @@ class ProjectOperator(BaseOperator):
     template_fields: Sequence[str] = ("project", "run_name")
 
     def __init__(self, *, project: str, run_name: str = "{{ run_id }}", **kwargs: Any) -> None:
-        super().__init__(**kwargs)
+        # Every step returns a mapping; its parts are outputs that later tasks name.
+        super().__init__(**{"multiple_outputs": True, **kwargs})
         self.project = project
         self.run_name = run_name
 
@@ -42,7 +43,7 @@ class ProjectOperator(BaseOperator):
             raise AirflowFailException(str(error)) from error
 
     def step(self, run: Run, context: Context) -> Any:
-        """What the operator does; returns what the next task needs to know."""
+        """What the operator does; returns a mapping of what later tasks need to know."""
         raise NotImplementedError
 
     def read_project(self) -> Project:
