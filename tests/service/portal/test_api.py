@@ -128,7 +128,9 @@ def test_a_forged_link_opens_nothing(service: RunningService, ada: httpx.Client,
     assert httpx.get(f"{service.url}/static/../api.py").status_code == 404
 
 
-@pytest.mark.parametrize("target", ["https://evil.example", "//evil.example", "/\\evil.example", "/signin", "/a\r\nb: c"])
+@pytest.mark.parametrize(
+    "target", ["https://evil.example", "//evil.example", "/\\evil.example", "/signin", "/a\r\nb: c"]
+)
 def test_signing_in_leads_to_our_own_pages_only(service: RunningService, ada: httpx.Client, target: str) -> None:
     form = {"username": "ada", "password": "secret", "next": target}
     answer = httpx.post(f"{service.url}/signin", data=form)

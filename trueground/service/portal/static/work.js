@@ -54,6 +54,8 @@ async function fetchTask() {
   frame.title = 'Task';
   frame.className = 'ahead';
   frame.src = assignment.frameUrl;
+  // A frame that is still empty loses the focus it was given when its document arrives.
+  frame.addEventListener('load', () => { if (current?.frame === frame) frame.focus(); });
   frames.append(frame);
   return { assignment, frame, seconds: 0, since: null };
 }
@@ -67,7 +69,7 @@ function show(task) {
   if (!task) { left = 0; count(); return; }
   task.frame.className = '';
   task.frame.focus();
-  task.frame.contentWindow.postMessage({ trueground: 'show' }, '*');
+  performance.mark('revealed');
   task.since = document.hidden ? null : performance.now();
   ahead = fetchTask();
 }
@@ -104,7 +106,6 @@ async function submit(task, answerContent) {
   if (status === 200) { done = content.answeredByMe; say(''); } else { done -= 1; say(content.message || 'The answer was not taken.'); }
   count();
   await shown;
-  performance.mark('shown');
 }
 
 window.addEventListener('message', (event) => {
@@ -125,6 +126,16 @@ document.getElementById('release').addEventListener('click', async () => {
   const shown = showNext();
   await callUntilAnswered(`/api/assignments/${task.assignment.id}/release`, {}, 'No connection. Trying again …');
   await shown;
+});
+
+// Keys work wherever the focus is: those that this page does not use itself go on to the task.
+document.addEventListener('keydown', (event) => {
+  if (!current || event.ctrlKey || event.metaKey || event.altKey || event.target.closest('a, button')) return;
+  if (/^[0-9]$|^Enter$/.test(event.key)) {
+    event.preventDefault();
+    current.frame.contentWindow.postMessage({ trueground: 'key', key: event.key }, '*');
+    current.frame.focus();
+  }
 });
 
 // Leaving gives back what was fetched: nobody should wait for a lease of someone who has gone.

@@ -52,3 +52,10 @@ function element(tag, properties = {}, ...children) {
 document.addEventListener('DOMContentLoaded', () => setTimeout(() => {
   document.dispatchEvent(new CustomEvent('all-crowd-elements-ready'));
 }));
+
+// Keys that the page around the frame passes on.
+window.addEventListener('message', (event) => {
+  if (event.source === window.parent && event.data?.trueground === 'key') {
+    document.dispatchEvent(new KeyboardEvent('keydown', { key: event.data.key, bubbles: true, cancelable: true }));
+  }
+});

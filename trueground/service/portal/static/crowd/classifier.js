@@ -38,7 +38,7 @@ class CrowdClassifier extends CrowdInput {
   }
 
   onKey(event) {
-    if (event.ctrlKey || event.metaKey || event.altKey || event.composedPath()[0].matches?.('input, textarea, select')) return;
+    if (event.ctrlKey || event.metaKey || event.altKey || event.composedPath()[0]?.matches?.('input, textarea, select')) return;
     const index = this.categories.findIndex((_, number) => this.keyOf(number) === event.key);
     if (index >= 0) { event.preventDefault(); this.choose(index); }
   }
