@@ -7,21 +7,24 @@ from __future__ import annotations
 
 import difflib
 import hashlib
+import importlib
+import json
 import os
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Annotated, Any, Literal
-from urllib.parse import urlsplit
+from typing import Annotated, Any
+from urllib.parse import quote, urlsplit
 
-import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from trueground import storage as paths
 from trueground.errors import InputError
-from trueground.tasks import task_type, task_types
+from trueground.tasks import task_types
+from trueground.yamlfile import line_of, read_yaml
 
 JOB_NAME_CHARACTERS = 63
+ATTRIBUTE_CHARACTERS = 127
 SHARE = Annotated[float, Field(gt=0, lt=1)]
 PRESETS = ("@once", "@continuous", "@hourly", "@daily", "@weekly", "@monthly", "@quarterly", "@yearly")
 
@@ -157,21 +160,26 @@ class Project(_Part):
     def _cron(cls, value: str | None) -> str | None:
         if value is None or value in PRESETS:
             return value
-        if value.startswith("@") or len(value.split()) not in (5, 6):
+        if value.startswith("@") or len(value.split()) != 5 or not _valid_cron(value):
             raise ValueError(f"{value!r} is no schedule; use a cron expression of 5 fields, or {', '.join(PRESETS)}")
-        from croniter import croniter
-
-        if not croniter.is_valid(value):
-            raise ValueError(f"{value!r} is not a valid cron expression")
         return value
 
     @model_validator(mode="after")
     def _rules(self) -> Project:
-        _check_label_attribute(self.label_attribute)
+        verified = self.verification.enabled
+        _check_label_attribute(self.label_attribute, ATTRIBUTE_CHARACTERS - len("verify-") * verified)
         if self.task.type == "label-verification":
-            raise ValueError("label-verification judges labels; a project makes them: choose another task.type")
-        if self.people.team == self.verification.team and self.verification.enabled:
-            raise ValueError("verification.team must be another team than people.team: nobody judges their own labels")
+            raise InputError(
+                "a project makes labels, this task type judges them",
+                field="task.type",
+                hint="Name what people label; verification.enabled adds the judging.",
+            )
+        if verified and self.people.team == self.verification.team:
+            raise InputError(
+                f"{self.people.team!r} labels: nobody judges their own labels",
+                field="verification.team",
+                hint="Name another team than people.team, or set verification.enabled to false.",
+            )
         return self
 
     def job_name(self, run: str, step: str) -> str:
@@ -179,7 +187,8 @@ class Project(_Part):
 
         At most 63 letters, digits and hyphens, as Ground Truth demands; the digest at its end keeps it unique.
         """
-        digest = hashlib.sha256("\n".join((self.name, self.output, run, step)).encode()).hexdigest()[:12]
+        parts = json.dumps([self.name, self.output, run, step])
+        digest = hashlib.sha256(parts.encode()).hexdigest()[:12]
         readable = re.sub(r"[^a-zA-Z0-9]+", "-", f"{self.name}-{step}").strip("-")
         return f"{readable[: JOB_NAME_CHARACTERS - 13].rstrip('-')}-{digest}"
 
@@ -196,18 +205,21 @@ def load_project(path: str | os.PathLike[str], *, data_root: str | None = None) 
         InputError: with file, line and field of the first mistake.
     """
     file = Path(path)
-    content, lines = _read_yaml(file)
+    content, lines = read_yaml(file)
     root = _root(data_root)
     try:
         for field in ("output", "data.prefix", "data.manifest"):
             _make_absolute(content, field, root)
-        return Project.model_validate(content)
+        # By way of JSON, because only there a strict check takes a list for a tuple; what YAML made of an unquoted
+        # date or key becomes the text that it was.
+        return Project.model_validate_json(json.dumps(content, default=str), strict=True)
     except ValidationError as error:
-        raise _explain(error, file, lines) from None
+        mistake = _explain(error)
     except InputError as error:
-        raise InputError(
-            error.problem, file=str(file), line=_line_of(error.field, lines), field=error.field, hint=error.hint
-        ) from None
+        mistake = error
+    raise InputError(
+        mistake.problem, file=str(file), line=line_of(mistake.field, lines), field=mistake.field, hint=mistake.hint
+    )
 
 
 def load_projects(
@@ -217,11 +229,13 @@ def load_projects(
     good: dict[str, Project] = {}
     mistakes: dict[str, InputError] = {}
     names: dict[str, str] = {}
-    for file in sorted(Path(folder).glob("*.yaml")):
+    for file in sorted(path for path in Path(folder).glob("[!.]*") if path.suffix in (".yaml", ".yml")):
         try:
             project = load_project(file, data_root=data_root)
             if project.name in names:
-                raise InputError(f"{names[project.name]} has the same name", file=str(file), field="name")
+                raise InputError(
+                    f"{names[project.name]} has the same name", file=str(file), field="name", hint="Choose another."
+                )
             names[project.name] = file.name
             good[file.name] = project
         except InputError as error:
@@ -229,10 +243,21 @@ def load_projects(
     return good, mistakes
 
 
-def _check_label_attribute(name: str) -> None:
+def _valid_cron(expression: str) -> bool:
+    try:
+        # Comes with Airflow; by name, because a library without it works too.
+        croniter = importlib.import_module("croniter")
+    except ImportError:
+        return all(re.fullmatch(r"[0-9A-Za-z*/,#?-]+", part) for part in expression.split())
+    return bool(croniter.croniter.is_valid(expression))
+
+
+def _check_label_attribute(name: str, longest: int) -> None:
     """AWS's rules for ``LabelAttributeName``; class labels must not end in ``-ref``."""
-    if not re.fullmatch(r"[a-zA-Z0-9](-*[a-zA-Z0-9]){0,126}", name):
-        problem = "letters, digits and single or repeated hyphens between them are needed, at most 127"
+    if not re.fullmatch(r"[a-zA-Z0-9](-*[a-zA-Z0-9])*", name):
+        problem = "letters and digits are needed, with hyphens between them"
+    elif len(name) > longest:
+        problem = f"{len(name)} characters, more than {longest}"
     elif name.endswith("-metadata"):
         problem = "it must not end in -metadata"
     elif name in ("source", "source-ref"):
@@ -255,86 +280,61 @@ def _make_absolute(content: Any, field: str, root: str) -> None:
     for parent in parents:
         content = content.get(parent) if isinstance(content, dict) else None
     value = content.get(key) if isinstance(content, dict) else None
-    if not isinstance(value, str):
+    if not isinstance(value, str) or not value.strip():
         return
-    scheme = urlsplit(value).scheme
-    if "://" not in value:
-        value = paths.join(root, value)
-        scheme = urlsplit(root).scheme
+    uri = value if "://" in value else _below(root, value)
+    scheme = urlsplit(uri).scheme
     if scheme not in paths.SCHEMES:
         raise InputError(f"{value!r} is no URI that can be read", field=field, hint="Use s3://, file://, or a path.")
-    if root.startswith("file:") and scheme == "file":
-        try:
-            paths.Storage(data_root=root).check(value)
-        except InputError as error:
-            raise InputError(error.problem, field=field, hint=f"Relative paths start at {root}.") from None
-    content[key] = value.rstrip("/") if key == "output" else value
-
-
-def _read_yaml(file: Path) -> tuple[dict[str, Any], dict[str, int]]:
-    """The content, and the line of each key by its dotted path."""
+    if scheme == "s3" and ".." in uri.split("/"):
+        raise InputError(f"{value!r}: '..' leads nowhere on S3", field=field, hint="Write the path without it.")
     try:
-        text = file.read_text("utf-8")
-    except FileNotFoundError:
-        raise InputError("there is no such project file", file=str(file)) from None
-    except UnicodeDecodeError:
-        raise InputError("not UTF-8", file=str(file)) from None
-    try:
-        node = yaml.compose(text, Loader=yaml.SafeLoader)
-        content = yaml.safe_load(text)
-    except yaml.MarkedYAMLError as error:
-        mark = error.problem_mark or error.context_mark
-        raise InputError(f"not YAML: {error.problem}", file=str(file), line=mark.line + 1 if mark else None) from None
-    if not isinstance(node, yaml.MappingNode):
-        raise InputError("a project is a mapping of fields", file=str(file), line=1, hint="Copy digits.yaml.")
-    lines: dict[str, int] = {}
-    for field, line in _keys(node):
-        if field in lines:
-            raise InputError(f"it stands in line {lines[field]} already", file=str(file), line=line, field=field)
-        lines[field] = line
-    return content, lines
+        paths.Storage(data_root=root if root.startswith("file:") else None).check(uri)
+    except InputError as error:
+        hint = f"Relative paths start at {root}."
+        raise InputError(f"{value!r}: {error.problem}", field=field, hint=hint) from None
+    content[key] = uri.rstrip("/") if key == "output" else uri
 
 
-def _keys(node: yaml.Node, before: str = "") -> Iterator[tuple[str, int]]:
-    if isinstance(node, yaml.MappingNode):
-        for key, value in node.value:
-            field = f"{before}{key.value}"
-            yield field, key.start_mark.line + 1
-            yield from _keys(value, f"{field}.")
-    elif isinstance(node, yaml.SequenceNode):
-        for number, item in enumerate(node.value):
-            yield f"{before}{number}", item.start_mark.line + 1
-            yield from _keys(item, f"{before}{number}.")
+def _below(root: str, path: str) -> str:
+    if path.startswith(("/", "~")):
+        return paths.file_uri(path)
+    return paths.join(root, quote(path) if root.startswith("file:") else path)
 
 
-def _explain(error: ValidationError, file: Path, lines: Mapping[str, int]) -> InputError:
+def _explain(error: ValidationError) -> InputError:
     first = error.errors()[0]
     field = ".".join(str(part) for part in first["loc"])
     problem, hint = first["msg"].removeprefix("Value error, "), None
-    if first["type"] == "extra_forbidden":
-        problem, hint = "there is no such field", _suggestion(first["loc"])
-    elif first["type"] == "missing":
-        problem = "the field is missing"
-    elif first["type"] == "string_type":
-        problem, hint = f"{first['input']!r} is no text", 'Put it in quotes: "…".'
-    return InputError(problem, file=str(file), line=_line_of(field, lines), field=field or None, hint=hint)
+    match first["type"]:
+        case "extra_forbidden":
+            problem, hint = "there is no such field", _suggestion(first["loc"])
+        case "missing":
+            problem, hint = "the field is missing", "Write it, or copy it from a project that works."
+        case "string_type":
+            problem, hint = f"{first['input']!r} is no text", 'Put it in quotes: "…".'
+        case "string_pattern_mismatch":
+            problem = f"{first['input']!r} is no name: small letters, digits and hyphens between them, at most 41"
+        case "value_error":
+            pass
+        case _:
+            problem = f"{first['input']!r}: {problem[:1].lower()}{problem[1:]}"
+    return InputError(problem, field=field or None, hint=hint)
 
 
 def _suggestion(place: tuple[int | str, ...]) -> str:
-    model: type[BaseModel] = Project
-    for part in place[:-1]:
-        kind = model.model_fields[str(part)].annotation
-        assert isinstance(kind, type)
-        model = kind
-    known = list(model.model_fields)
-    close = difflib.get_close_matches(str(place[-1]), known, 1)
-    return f"Did you mean {close[0]}?" if close else f"Known here: {', '.join(known)}."
+    """The field that was meant: a similar one here, or the same one in another part."""
+    *parents, wrong = (str(part) for part in place)
+    known = [name for path, name in _fields(Project) if path == tuple(parents)]
+    if close := difflib.get_close_matches(wrong, known, 1):
+        return f"Did you mean {close[0]}?"
+    if elsewhere := [".".join((*path, name)) for path, name in _fields(Project) if name == wrong]:
+        return f"Did you mean {' or '.join(elsewhere)}?"
+    return f"Known here: {', '.join(known)}."
 
 
-def _line_of(field: str | None, lines: Mapping[str, int]) -> int | None:
-    """The line of a field, or of the nearest part of the file around it."""
-    while field:
-        if field in lines:
-            return lines[field]
-        field = field.rpartition(".")[0]
-    return None
+def _fields(model: type[BaseModel], path: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], str]]:
+    for name, info in model.model_fields.items():
+        yield path, name
+        if isinstance(info.annotation, type) and issubclass(info.annotation, BaseModel):
+            yield from _fields(info.annotation, (*path, name))

@@ -11,8 +11,6 @@ from pathlib import Path
 from typing import IO, Any
 from urllib.parse import quote, unquote_to_bytes, urlsplit
 
-import fsspec
-
 from trueground.errors import InputError, OutsideDataRootError
 
 SCHEMES = ("file", "s3")
@@ -62,7 +60,18 @@ class Storage:
         self.s3_options = dict(s3_options or {})
 
     def _locate(self, uri: str) -> tuple[Any, str]:
-        """The file system of a URI and the path in it, checked.
+        """The file system of a URI and the path in it, checked."""
+        # Not at the top: DAG files import this module and only check URIs.
+        import fsspec
+
+        scheme, path = self._path(uri)
+        if scheme == "s3":
+            # Listings are never kept: other processes write while this one looks.
+            return fsspec.filesystem("s3", use_listings_cache=False, **self.s3_options), path
+        return fsspec.filesystem("file"), path
+
+    def _path(self, uri: str) -> tuple[str, str]:
+        """The scheme of a URI and the path in it, checked.
 
         Raises:
             InputError: the URI has another scheme, or no path.
@@ -72,25 +81,29 @@ class Storage:
             parts = urlsplit(uri)
         except ValueError as error:
             raise InputError(f"not a URI: {error}", file=uri, hint="Write s3://bucket/key or file:///path.") from None
-        if parts.scheme == "s3" and uri[:5].lower() == "s3://":
-            if not parts.netloc:
-                raise InputError("an s3:// URI needs a bucket", file=uri, hint="Write s3://bucket/key.")
+        if parts.scheme == "s3":
             # Not urlsplit's path: an S3 key may hold '?' and '#'.
-            # Listings are never kept: other processes write while this one looks.
-            return fsspec.filesystem("s3", use_listings_cache=False, **self.s3_options), uri[len("s3://") :]
+            path = uri.partition("://")[2]
+            if not path.partition("/")[0]:
+                raise InputError("an s3:// URI needs a bucket", file=uri, hint="Write s3://bucket/key.")
+            return "s3", path
         if parts.scheme == "file":
             if parts.netloc not in ("", "localhost"):
                 raise InputError("a file:// URI cannot name another machine", file=uri, hint="Write file:///path.")
-            if "%00" in uri or "\0" in uri:
+            local = _local_path(uri)
+            if "\0" in local:
                 raise InputError("a path cannot hold a null character", file=uri)
-            path = Path(_local_path(uri)).resolve()
-            if self.data_root is not None and not path.is_relative_to(self.data_root):
+            try:
+                resolved = Path(local).resolve()
+            except (OSError, RuntimeError) as error:
+                raise InputError(f"the path leads nowhere: {error}", file=uri) from None
+            if self.data_root is not None and not resolved.is_relative_to(self.data_root):
                 raise OutsideDataRootError(
                     "the path lies outside the data root",
                     file=uri,
                     hint=f"Move the data below {self.data_root}, or start the service with another --data-root.",
                 )
-            return fsspec.filesystem("file"), str(path)
+            return "file", str(resolved)
         raise InputError(
             f"cannot read the scheme {parts.scheme!r}" if parts.scheme else "this is a path, not a URI",
             file=uri,
@@ -99,7 +112,7 @@ class Storage:
 
     def check(self, uri: str) -> None:
         """Raise what any use of this URI would raise, without touching the file."""
-        self._locate(uri)
+        self._path(uri)
 
     def open(self, uri: str, mode: str = "rb") -> IO[Any]:
         """Open for reading (``r``, ``rb``), streaming. To write, use :meth:`write_bytes` or :meth:`writer`."""
@@ -122,7 +135,7 @@ class Storage:
     def writer(self, uri: str) -> AtomicWriter:
         """A context manager that gives a binary handle; the file appears whole when the block ends, or not at all."""
         files, path = self._locate(uri)
-        return AtomicWriter(files, path, local=uri.startswith("file:"))
+        return AtomicWriter(files, path, local=self._path(uri)[0] == "file")
 
     def write_bytes(self, uri: str, data: bytes) -> None:
         """Write a whole file. A reader sees the old content or the new, never a part."""
@@ -147,7 +160,7 @@ class Storage:
         """The URIs of all files below a prefix, in UTF-8 binary order."""
         files, path = self._locate(prefix)
         found = sorted(files.find(path), key=os.fsencode)
-        if prefix.startswith("s3:"):
+        if self._path(prefix)[0] == "s3":
             return (f"s3://{item}" for item in found)
         return (file_uri(item) for item in found)
 

@@ -6,7 +6,7 @@ Great Expectations takes seconds to import, so it is imported where it is used.
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 EXAMPLES = 50
 """Failing rows that a result keeps."""
+NOTHING = "(nothing)"
 
 
 @dataclass(frozen=True)
@@ -61,20 +62,27 @@ def check_input(report: ManifestReport) -> Checks:
 
     Raises nothing for bad input: that is in the result.
     """
-    import great_expectations.expectations as gxe
+    gxe = _expectations()
     import pandas as pd
 
-    wrong = {problem.line for problem in report.problems}
-    rows = [
-        {"line": p.line, "text": f"{p.field + ': ' if p.field else ''}{p.problem}. {p.hint or ''}"}
-        for p in report.problems
-    ]
-    fine = max(0, report.objects - len(wrong - {None}))
-    frame = pd.DataFrame(rows + [{"line": None, "text": None}] * fine, columns=["line", "text"])
+    # One row a line: what is wrong with it, or nothing. A file without lines has no rows.
+    wrong = [problem for problem in report.problems if problem.line is not None]
+    texts = [f"{p.field + ': ' if p.field else ''}{p.problem}. {p.hint or ''}".strip() for p in wrong]
+    fine = max(0, report.objects - len({problem.line for problem in wrong}))
+    frame = pd.DataFrame(
+        {
+            "line": pd.array([p.line for p in wrong] + [None] * fine, dtype="Int64"),
+            "text": pd.array(texts + [None] * fine, dtype="string"),
+        }
+    )
     return _validate(
         frame,
         [
-            ("There is something to label", gxe.ExpectTableRowCountToBeBetween(min_value=1), "Give the project data."),
+            (
+                "There is something to label",
+                gxe.ExpectTableRowCountToBeBetween(min_value=1),
+                "Put data where the project looks for it, then clear this task.",
+            ),
             (
                 "Every line is a data object that can be shown",
                 gxe.ExpectColumnValuesToBeNull(column="text"),
@@ -86,9 +94,9 @@ def check_input(report: ManifestReport) -> Checks:
 
 
 def check_labels(
-    lines: Sequence[DataObject], *, attribute: str, categories: Sequence[str], expected_keys: Iterable[str]
+    lines: Iterable[DataObject], *, attribute: str, categories: Sequence[str], expected_keys: Iterable[str]
 ) -> Checks:
-    """The suite for a run's labels before they are published.
+    """The suite for a run's class labels before they are published.
 
     Args:
         lines: the augmented manifest.
@@ -96,63 +104,95 @@ def check_labels(
         categories: the classes, in the order of their indices.
         expected_keys: the objects that must have a label.
     """
-    import great_expectations.expectations as gxe
+    gxe = _expectations()
     import pandas as pd
 
-    expected, known = list(expected_keys), list(categories)
-    rows = []
-    for number, line in enumerate(lines, start=1):
-        metadata = line.get(f"{attribute}-metadata") or {}
-        name = metadata.get("class-name")
-        rows.append(
-            {
-                "line": number,
-                "key": object_key(line),
-                "class_name": name,
-                "index_fits": name in known and str(line.get(attribute)) == str(known.index(name)),
-                "confidence": metadata.get("confidence"),
-                "human": metadata.get("human-annotated"),
-                "created": metadata.get("creation-date"),
-                "job": metadata.get("job-name"),
-            }
-        )
-    frame = pd.DataFrame(
-        rows, columns=["line", "key", "class_name", "index_fits", "confidence", "human", "created", "job"]
+    known = list(categories)
+    labels = pd.DataFrame(
+        [_label_row(number, line, attribute, known) for number, line in enumerate(lines, start=1)],
+        columns=["line", "key", "index", "class_name", "index_fits", "confidence", "human", "created", "job"],
     )
-    found = set(frame["class_name"].dropna())
-    checks = _validate(
-        frame,
+    expected = pd.DataFrame({"key": list(dict.fromkeys(expected_keys))})
+    expected["line"] = None
+    # What an object lacks is asked of the objects, not of the lines: an object without a line has no row there.
+    expected["label"] = expected["key"].isin(labels.loc[labels["index"].notna(), "key"])
+    about_objects = _validate(
+        expected,
         [
-            ("Every object has a label", gxe.ExpectTableRowCountToEqual(value=len(expected)), "Look into the rounds."),
-            ("Every object is labeled once", gxe.ExpectColumnValuesToBeUnique(column="key"), ""),
+            (
+                "Every object has a label",
+                gxe.ExpectColumnValuesToBeInSet(column="label", value_set=[True]),
+                "The rounds left these objects out: look at the last round's tasks.",
+            )
+        ],
+        shown={"label": "key"},
+    )
+    again = "Clear the task that wrote these labels; if they come again, it has a fault."
+    about_lines = _validate(
+        labels,
+        [
+            ("No object is labeled twice", gxe.ExpectColumnValuesToBeUnique(column="key"), again),
             (
                 "The labeled objects are those of the run",
-                gxe.ExpectColumnValuesToBeInSet(column="key", value_set=expected),
-                "",
+                gxe.ExpectColumnValuesToBeInSet(column="key", value_set=expected["key"].tolist()),
+                again,
             ),
             (
                 "Every class is one of the project's",
                 gxe.ExpectColumnValuesToBeInSet(column="class_name", value_set=known),
-                "",
+                "Were task.labels changed while the run was going? Put them back, or start a new run.",
             ),
-            ("Index and class name fit", gxe.ExpectColumnValuesToBeInSet(column="index_fits", value_set=[True]), ""),
+            (
+                "The number of the class fits its name",
+                gxe.ExpectColumnValuesToBeInSet(column="index_fits", value_set=["yes"]),
+                "Was the order of task.labels changed while the run was going? Put it back, or start a new run.",
+            ),
+            ("Every label has a confidence", gxe.ExpectColumnValuesToNotBeNull(column="confidence"), again),
             (
                 "Confidence is between 0 and 1",
                 gxe.ExpectColumnValuesToBeBetween(column="confidence", min_value=0, max_value=1),
-                "",
+                again,
             ),
-            ("Confidence is there", gxe.ExpectColumnValuesToNotBeNull(column="confidence"), ""),
-            ("It is said who labeled", gxe.ExpectColumnValuesToBeInSet(column="human", value_set=["yes", "no"]), ""),
+            (
+                "It is said whether people labeled",
+                gxe.ExpectColumnValuesToBeInSet(column="human", value_set=["yes", "no"]),
+                again,
+            ),
             (
                 "The date has Ground Truth's form",
                 gxe.ExpectColumnValuesToMatchRegex(column="created", regex=r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}$"),
-                "",
+                again,
             ),
-            ("The job is named", gxe.ExpectColumnValuesToMatchRegex(column="job", regex=r"^labeling-job/."), ""),
+            ("The job is named", gxe.ExpectColumnValuesToMatchRegex(column="job", regex=r"^labeling-job/."), again),
         ],
     )
+    return Checks([*about_objects.results, *about_lines.results, _every_class_occurs(known, set(labels["class_name"]))])
+
+
+def _label_row(number: int, line: DataObject, attribute: str, known: list[str]) -> dict[str, Any]:
+    """What the suite looks at in a line. Only a confidence may be null: expectations pass over nulls."""
+    metadata = line.get(f"{attribute}-metadata")
+    facts = metadata if isinstance(metadata, dict) else {}
+    index, name, confidence = line.get(attribute), facts.get("class-name"), facts.get("confidence")
+    fits = name in known and str(index) == str(known.index(name))
+    if isinstance(confidence, bool) or not isinstance(confidence, int | float):
+        confidence = None
+    return {
+        "line": number,
+        "key": object_key(line),
+        "index": None if index is None else str(index),
+        "class_name": str(facts.get("class-name", NOTHING)),
+        "index_fits": "yes" if fits else f"{index!r} and {name!r}",
+        "confidence": None if confidence is None else float(confidence),
+        "human": str(facts.get("human-annotated", NOTHING)),
+        "created": str(facts.get("creation-date", NOTHING)),
+        "job": str(facts.get("job-name", NOTHING)),
+    }
+
+
+def _every_class_occurs(known: list[str], found: set[str]) -> CheckResult:
     never = [category for category in known if category not in found]
-    warning = CheckResult(
+    return CheckResult(
         "Every class occurs",
         not never,
         "warning",
@@ -160,42 +200,72 @@ def check_labels(
         [Example(None, f"no object is labeled {category!r}") for category in never[:EXAMPLES]],
         "Are there objects of this class? If there are, people or the model miss it.",
     )
-    return Checks([*checks.results, warning])
+
+
+def _expectations() -> Any:
+    # Read when Great Expectations is imported; without it each suite would be reported over the network.
+    os.environ["GX_ANALYTICS_ENABLED"] = "false"
+    import great_expectations.expectations as gxe
+
+    return gxe
 
 
 def _validate(
-    frame: pd.DataFrame, expectations: Sequence[tuple[str, Any, str]], counts: dict[str, int] | None = None
+    frame: pd.DataFrame,
+    expectations: Sequence[tuple[str, Any, str]],
+    *,
+    counts: Mapping[str, int] | None = None,
+    shown: Mapping[str, str] | None = None,
 ) -> Checks:
-    """Run a suite on a table. ``counts`` corrects the number of failing rows of a column that was cut."""
-    os.environ.setdefault("GX_ANALYTICS_ENABLED", "false")
+    """Run a suite on a table that has a column ``line``.
+
+    Args:
+        frame: the table.
+        expectations: each with its name and what to do where it fails.
+        counts: the number of failing rows, by column, where the table holds only some of them.
+        shown: the column whose value an example shows in place of the one that is checked.
+    """
     import great_expectations as gx
     from great_expectations.data_context.types.base import ProgressBarsConfig
 
+    counts, shown = counts or {}, shown or {}
     context = gx.get_context(mode="ephemeral")
     context.variables.progress_bars = ProgressBarsConfig(globally=False)
     source = context.data_sources.add_pandas("labels")
     batch = source.add_dataframe_asset("table").add_batch_definition_whole_dataframe("all")
     suite = gx.ExpectationSuite(name="suite", expectations=[expectation for _, expectation, _ in expectations])
     outcome = batch.get_batch(batch_parameters={"dataframe": frame}).validate(
-        suite, result_format={"result_format": "COMPLETE", "unexpected_index_column_names": ["line"]}
+        suite,
+        result_format={
+            "result_format": "COMPLETE",
+            "unexpected_index_column_names": list(dict.fromkeys(["line", *shown.values()])),
+        },
     )
+    # Great Expectations answers in its own order, which groups by column.
+    answers = {(r.expectation_config.type, r.expectation_config.kwargs.get("column")): r for r in outcome.results}
     results = []
-    # Great Expectations answers in the suite's own order, which groups by column.
-    by_kind = {(r.expectation_config.type, r.expectation_config.kwargs.get("column")): r for r in outcome.results}
     for name, expectation, hint in expectations:
-        result = by_kind[expectation.expectation_type, getattr(expectation, "column", None)]
         column = getattr(expectation, "column", None)
-        if result.exception_info.get("raised_exception"):
-            raise RuntimeError(f"Great Expectations could not check {name!r}: {result.exception_info}")
-        facts = result.result or {}
+        answer = answers[expectation.expectation_type, column]
+        if answer.exception_info.get("raised_exception"):
+            raise RuntimeError(f"Great Expectations could not check {name!r}: {answer.exception_info}")
+        if answer.success:
+            results.append(CheckResult(name, True, hint=hint))
+            continue
+        facts = answer.result or {}
         rows = facts.get("unexpected_index_list") or []
-        examples = [Example(_line(row.get("line")), str(row.get(column))) for row in rows[:EXAMPLES]]
-        count = (counts or {}).get(column or "", int(facts.get("unexpected_count", 0) or 0))
-        if not result.success and not rows:
-            examples = [Example(None, f"found {facts.get('observed_value')}")]
-        results.append(CheckResult(name, bool(result.success), "error", 0 if result.success else count, examples, hint))
+        value = shown.get(column or "", column)
+        examples = [Example(_line(row.get("line")), _text(row.get(value))) for row in rows[:EXAMPLES]]
+        count = counts.get(column or "", int(facts.get("unexpected_count", 0) or 0))
+        if not rows:
+            examples, count = [Example(None, f"found {facts.get('observed_value')}")], max(count, 1)
+        results.append(CheckResult(name, False, "error", count, examples, hint))
     return Checks(results)
 
 
 def _line(value: Any) -> int | None:
     return None if value is None or value != value else int(value)
+
+
+def _text(value: Any) -> str:
+    return NOTHING if value is None or value != value else str(value)
