@@ -11,8 +11,8 @@ class CrowdClassifier extends CrowdInput {
     this.categories.forEach((category, index) => {
       const key = this.keyOf(index);
       const choice = element('button', { type: 'button', className: 'choice', role: 'radio', 'aria-checked': 'false', onclick: () => this.choose(index) });
-      if (key) choice.append(element('kbd', { textContent: key, 'aria-hidden': 'true' }));
-      choice.append(category);
+      if (key && key !== category) choice.append(element('kbd', { textContent: key, 'aria-hidden': 'true' }));
+      choice.append(element('span', { textContent: category }));
       this.choices.append(choice);
     });
     this.hintBox = element('p', { className: 'hint', role: 'status' });
