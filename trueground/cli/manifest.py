@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-import os
 from enum import StrEnum
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from trueground.storage import Storage, file_uri
+
+if TYPE_CHECKING:
+    from trueground.manifests import Problem
 
 app = typer.Typer(help="Manifests: the data objects that a labeling job is about.", no_args_is_help=True)
 
@@ -26,7 +28,10 @@ def build(
     out: Annotated[str, typer.Option(help="The manifest to write: path or URI.")],
     media: Annotated[Media, typer.Option(help="Images are objects; of texts, each line or row is one.")] = Media.image,
 ) -> None:
-    """Write the manifest of all files below a prefix."""
+    """Write the manifest of all files below a prefix.
+
+    Example: trueground manifest build data/birds --out data/birds.manifest
+    """
     from trueground.manifests import build_manifest
 
     count = build_manifest(Storage(), _uri(prefix), _uri(out), media=media.value)
@@ -40,7 +45,10 @@ def check(
     label_attribute: Annotated[str | None, typer.Option(help="The attribute that is to be labeled.")] = None,
     limit: Annotated[int, typer.Option(min=1, help="Problems to print at the most.")] = 100,
 ) -> None:
-    """Check a manifest, and that every object it names can be labeled. Ends with 1 where something is wrong."""
+    """Check a manifest, and that every object it names can be labeled. Ends with 1 where something is wrong.
+
+    Example: trueground manifest check data/birds.manifest --label-attribute bird
+    """
     from trueground.manifests import check_manifest
 
     report = check_manifest(
@@ -51,17 +59,29 @@ def check(
         label_attribute=label_attribute,
         limit=limit,
     )
-    for problem in report.problems:
-        typer.echo(f"{manifest}: {problem}")
     if report.ok:
         typer.echo(f"{report.objects} objects, nothing wrong")
         return
+    for row in _table(report.problems):
+        typer.echo(row)
     more = report.total_problems - len(report.problems)
     typer.echo(
-        f"{report.total_problems} problems in {report.objects} objects" + (f", {more} not shown" if more else "")
+        f"{report.total_problems} problems in {manifest} ({report.objects} objects)"
+        + (f", {more} not shown" if more else "")
     )
     raise typer.Exit(1)
 
 
+def _table(problems: list[Problem]) -> list[str]:
+    """Problems as aligned columns: line, field, what is wrong and what to do."""
+    places = ["file" if problem.line is None else f"line {problem.line}" for problem in problems]
+    fields = [problem.field or "" for problem in problems]
+    place_width, field_width = max(map(len, places)), max(map(len, fields))
+    return [
+        f"{place:<{place_width}}  {field:<{field_width}}  {problem.problem}. {problem.hint or ''}".rstrip()
+        for place, field, problem in zip(places, fields, problems, strict=True)
+    ]
+
+
 def _uri(text: str) -> str:
-    return text if "://" in text else file_uri(os.path.expanduser(text))
+    return text if "://" in text else file_uri(text)

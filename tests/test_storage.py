@@ -1,0 +1,223 @@
+from __future__ import annotations
+
+import os
+import stat
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import boto3
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from trueground import storage as paths
+from trueground.errors import InputError, OutsideDataRootError
+from trueground.storage import Storage, file_uri
+
+
+@pytest.fixture(scope="module")
+def s3() -> Iterator[tuple[Storage, Any]]:
+    """Storage at a real S3 server on this machine with the bucket ``data``, and boto3's client for it."""
+    from moto.server import ThreadedMotoServer
+
+    server = ThreadedMotoServer("127.0.0.1", 0, verbose=False)
+    server.start()
+    host, port = server.get_host_and_port()
+    url = f"http://{host}:{port}"
+    client = boto3.client(
+        "s3", endpoint_url=url, aws_access_key_id="x", aws_secret_access_key="x", region_name="us-east-1"
+    )
+    client.create_bucket(Bucket="data")
+    options = {"key": "x", "secret": "x", "endpoint_url": url, "client_kwargs": {"region_name": "us-east-1"}}
+    yield Storage(s3_options=options), client
+    server.stop()
+
+
+@pytest.fixture(params=["file", "s3"])
+def place(request: pytest.FixtureRequest, tmp_path: Path) -> tuple[Storage, str]:
+    """Storage and a folder in it, on this machine and on S3."""
+    if request.param == "file":
+        return Storage(tmp_path), file_uri(tmp_path / "folder")
+    storage, _ = request.getfixturevalue("s3")
+    return storage, f"s3://data/{tmp_path.name}"
+
+
+def test_a_file_is_read_as_it_was_written(place: tuple[Storage, str]) -> None:
+    storage, folder = place
+    uri = paths.join(folder, "deep/er", "é #?%20.bin") if folder.startswith("s3") else f"{folder}/deep/%C3%A9%20%23.bin"
+    storage.write_bytes(uri, b"\x00\xff")
+    assert storage.read_bytes(uri) == b"\x00\xff" and storage.size(uri) == 2 and storage.exists(uri)
+    storage.write_text(uri, "grüße\r\n")
+    assert storage.read_text(uri) == "grüße\r\n"
+    with storage.open(uri, "r") as handle:
+        assert handle.read() == "grüße\r\n"
+
+
+def test_what_is_not_there_is_said_so(place: tuple[Storage, str]) -> None:
+    storage, folder = place
+    assert not storage.exists(f"{folder}/none")
+    storage.delete(f"{folder}/none")
+    for look in (storage.read_bytes, storage.size, storage.open):
+        with pytest.raises(FileNotFoundError):
+            look(f"{folder}/none")
+    assert list(storage.list(f"{folder}/none")) == []
+
+
+def test_files_are_listed_by_the_bytes_of_their_names(place: tuple[Storage, str]) -> None:
+    storage, folder = place
+    names = ["B.png", "a/10.png", "a/9.png", "b.png", "é.png", "z [1].png"]
+    uris = [f"{folder}/{name}" if folder.startswith("s3") else f"{folder}/{_quoted(name)}" for name in names]
+    for uri in reversed(uris):
+        storage.write_bytes(uri, b"x")
+    listed = list(storage.list(folder))
+    assert listed == [uris[0], uris[1], uris[2], uris[3], uris[5], uris[4]]
+    assert all(storage.read_bytes(uri) == b"x" for uri in listed)
+
+
+def test_a_listing_is_never_stale(place: tuple[Storage, str]) -> None:
+    storage, folder = place
+    storage.write_bytes(f"{folder}/1", b"")
+    assert len(list(storage.list(folder))) == 1 and not storage.exists(f"{folder}/2")
+    _write_by_another_process(storage, f"{folder}/2")
+    assert storage.exists(f"{folder}/2") and len(list(storage.list(folder))) == 2
+
+
+def test_deleting_takes_the_one_file_whatever_its_name(place: tuple[Storage, str]) -> None:
+    storage, folder = place
+    for name in ("a1", "a2", "a*"):
+        storage.write_bytes(f"{folder}/{name}", b"")
+    storage.delete(f"{folder}/a*")
+    assert [paths.name(uri) for uri in storage.list(folder)] == ["a1", "a2"]
+
+
+@pytest.mark.parametrize("size", [10, 60 * 1024 * 1024], ids=["small", "multipart"])
+def test_a_write_that_fails_leaves_the_old_file_and_nothing_else(place: tuple[Storage, str], size: int) -> None:
+    storage, folder = place
+    storage.write_bytes(f"{folder}/f", b"old")
+
+    def fail() -> None:
+        with storage.writer(f"{folder}/f") as handle:
+            handle.write(b"n" * size)
+            raise RuntimeError("disk on fire")
+
+    with pytest.raises(RuntimeError, match="fire"):
+        fail()
+    assert storage.read_bytes(f"{folder}/f") == b"old"
+    assert [paths.name(uri) for uri in storage.list(folder)] == ["f"]
+
+
+def test_nothing_is_seen_of_a_file_before_it_is_whole(place: tuple[Storage, str]) -> None:
+    storage, folder = place
+    with storage.writer(f"{folder}/f") as handle:
+        handle.write(b"half")
+        assert not storage.exists(f"{folder}/f")
+        handle.write(b" whole")
+    assert storage.read_bytes(f"{folder}/f") == b"half whole"
+
+
+def test_a_file_that_cannot_take_its_place_leaves_nothing_behind(tmp_path: Path) -> None:
+    (tmp_path / "taken").mkdir()
+    with pytest.raises(OSError):
+        Storage(tmp_path).write_bytes(file_uri(tmp_path / "taken"), b"x")
+    assert [path.name for path in tmp_path.iterdir()] == ["taken"]
+
+
+def test_written_files_can_be_read_by_other_users(tmp_path: Path) -> None:
+    Storage().write_bytes(file_uri(tmp_path / "f"), b"")
+    assert stat.S_IMODE((tmp_path / "f").stat().st_mode) == 0o644
+
+
+def test_links_and_dots_do_not_lead_out_of_the_data_root(tmp_path: Path) -> None:
+    root = tmp_path / "root"
+    root.mkdir()
+    (tmp_path / "secret").write_text("s")
+    (root / "link").symlink_to(tmp_path)
+    (root / "inside").symlink_to(root)
+    storage = Storage(root)
+    ways = ["/etc/passwd", "../secret", "link/secret", "%2e%2e/secret", "a/../../secret", "../root-other/x"]
+    for way in ways:
+        uri = "file://" + (way if way.startswith("/") else f"{root}/{way}")
+        for touch in (storage.check, storage.read_bytes, storage.exists, storage.list, storage.writer, storage.delete):
+            with pytest.raises(OutsideDataRootError, match="outside the data root"):
+                touch(uri)
+    storage.write_text(f"file://{root}/inside/a/../b", "ok")
+    assert (root / "b").read_text() == "ok" and (tmp_path / "secret").read_text() == "s"
+
+
+@pytest.mark.parametrize(
+    ("uri", "problem"),
+    [
+        ("data/x.png", "this is a path, not a URI"),
+        ("/data/x.png", "this is a path, not a URI"),
+        ("https://example.org/x.png", "cannot read the scheme 'https'"),
+        ("s3://", "needs a bucket"),
+        ("s3:///key", "needs a bucket"),
+        ("s3:key", "needs a bucket"),
+        ("s3://[bucket/key", "not a URI"),
+        ("file://host/x", "cannot name another machine"),
+        ("file:///a%00b", "null character"),
+    ],
+)
+def test_a_uri_that_cannot_be_used_is_refused_with_its_name(uri: str, problem: str) -> None:
+    with pytest.raises(InputError, match=problem) as caught:
+        Storage().check(uri)
+    assert caught.value.file == uri
+
+
+def test_a_link_in_a_circle_is_bad_input(tmp_path: Path) -> None:
+    (tmp_path / "a").symlink_to(tmp_path / "b")
+    (tmp_path / "b").symlink_to(tmp_path / "a")
+    with pytest.raises(InputError, match="leads nowhere"):
+        Storage(tmp_path).check(file_uri(tmp_path / "a"))
+
+
+def test_open_only_reads(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="writer"):
+        Storage().open(file_uri(tmp_path / "f"), "wb")
+
+
+def test_the_data_root_may_be_a_uri(tmp_path: Path) -> None:
+    folder = tmp_path / "my data"
+    folder.mkdir()
+    assert Storage(file_uri(folder)).data_root == folder
+
+
+@given(
+    st.text(st.characters(exclude_characters="/\0", codec="utf-8"), min_size=1).filter(lambda t: t not in (".", ".."))
+)
+def test_every_file_name_has_a_uri_that_leads_back(name: str) -> None:
+    uri = file_uri(f"/folder/{name}")
+    assert uri.isascii() and Storage()._path(uri) == ("file", f"/folder/{name}")
+
+
+def test_a_name_that_is_not_utf8_keeps_its_bytes(tmp_path: Path) -> None:
+    with open(os.fsencode(tmp_path) + b"/\xff.png", "wb") as file:
+        file.write(b"x")
+    (uri,) = Storage(tmp_path).list(file_uri(tmp_path))
+    assert uri.endswith("/%FF.png") and Storage(tmp_path).read_bytes(uri) == b"x"
+
+
+def test_parts_of_uris() -> None:
+    assert paths.join("s3://data/a/", "/x/", "y.json") == "s3://data/a/x/y.json"
+    assert paths.join("file:///", "x") == "file:///x"
+    assert paths.parent("s3://data/a/x/") == "s3://data/a" and paths.name("s3://data/a/x/") == "x"
+
+
+def _quoted(name: str) -> str:
+    return file_uri(f"/{name}").removeprefix("file:///")
+
+
+def _write_by_another_process(storage: Storage, uri: str) -> None:
+    if uri.startswith("file:"):
+        Path(uri.removeprefix("file://")).write_bytes(b"")
+        return
+    options = storage.s3_options
+    client = boto3.client(
+        "s3",
+        endpoint_url=options["endpoint_url"],
+        aws_access_key_id="x",
+        aws_secret_access_key="x",
+        region_name="us-east-1",
+    )
+    client.put_object(Bucket="data", Key=uri.removeprefix("s3://data/"), Body=b"")
