@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from airflow.sdk import Asset
-from airflow.sdk.exceptions import AirflowFailException
+from airflow.sdk.exceptions import AirflowFailException, AirflowSkipException
 
 from operators.base import ProjectOperator
 
@@ -22,6 +22,8 @@ class CheckLabelsOperator(ProjectOperator):
         """Write the final labels and check them."""
         from trueground.publish import check_final_labels
 
+        if not run.objects():
+            raise AirflowSkipException("nothing new was labeled")
         checks, page = check_final_labels(run)
         if not checks.passed:
             failed = [result.name for result in checks.results if not result.passed]

@@ -50,7 +50,7 @@ def choose(run: Run, number: int) -> int:
     """
     objects = run.objects()
     state = read_state(run, number - 1)
-    if state is not None and state.done:
+    if not objects or (state is not None and state.done):
         return 0
     keys = [object_key(line) for line in objects]
     human, machine = human_labels(run, number - 1), machine_labels(run, number - 1)
