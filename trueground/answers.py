@@ -116,7 +116,7 @@ def _history_uri(run: Run, folder: str) -> str:
 
 
 def _usable(run: Run, answers: Iterable[Answer]) -> Iterator[Answer]:
-    """Answers that parse: a template's mistake must not lose a night's labels, and older answers may name old classes."""
+    """Answers that parse: a template's mistake must not lose a night's labels; old answers may name old classes."""
     for answer in answers:
         try:
             run.task_type.parse_answer(answer.content, run.categories)

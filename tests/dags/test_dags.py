@@ -84,9 +84,8 @@ import sys
 sys.path[:0] = [{plugins!r}]
 import queue
 from airflow import plugins_manager
-names = [p.name for p in plugins_manager._get_plugins()[0]]
-errors = plugins_manager.get_import_errors() if hasattr(plugins_manager, "get_import_errors") else plugins_manager._get_plugins()[1]
-print("PLUGINS", *names, "ERRORS", errors)
+plugins, errors = plugins_manager._get_plugins()
+print("PLUGINS", *[plugin.name for plugin in plugins], "ERRORS", errors)
 assert queue is sys.modules["queue"]
 """
     said = parse(ROOT / "include" / "projects", tmp_path, code.replace("{dags!r}", ""))

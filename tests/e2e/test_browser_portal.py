@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import json
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
@@ -15,6 +16,7 @@ from playwright.sync_api import Browser, Page, expect, sync_playwright
 from tests.service.conftest import RunningService, _running_service
 from trueground.service.settings import ServiceSettings
 from trueground.storage import file_uri
+from trueground.tasks import label_category_config
 from trueground.templates import fill
 
 pytestmark = pytest.mark.browser
@@ -39,7 +41,8 @@ SPY = """
       try { steal(); found.push('reached'); } catch (error) { found.push(error.name); }
     }
     document.body.dataset.found = found.join(' ');
-    fetch('/api/work').then(() => { document.body.dataset.fetched = 'reached'; }, () => { document.body.dataset.fetched = 'refused'; });
+    const note = (what) => () => { document.body.dataset.fetched = what; };
+    fetch('/api/work').then(note('reached'), note('refused'));
   });
 </script>
 """
@@ -78,7 +81,7 @@ def create_job(service: RunningService, name: str, objects: int) -> None:
         picture = io.BytesIO()
         Image.new("L", (160, 160), 255 - 20 * number).save(picture, "PNG")
         (folder / f"{number}.png").write_bytes(picture.getvalue())
-        lines.append('{"source-ref": "%s"}\n' % file_uri(folder / f"{number}.png"))
+        lines.append(json.dumps({"source-ref": file_uri(folder / f"{number}.png")}) + "\n")
     (folder / "input.manifest").write_text("".join(lines))
     template = (ROOT / "include/templates/image-classification/template.liquid.html").read_text()
     page = fill(
@@ -90,7 +93,7 @@ def create_job(service: RunningService, name: str, objects: int) -> None:
         label_attribute="digit",
     )
     (folder / "template.html").write_text(page + SPY)
-    (folder / "labels.json").write_text('{"labels": [%s]}' % ", ".join('{"label": "%s"}' % digit for digit in DIGITS))
+    (folder / "labels.json").write_text(json.dumps(label_category_config(DIGITS)))
     function = "arn:aws:lambda:us-east-1:432418664414:function:"
     service.client().create_labeling_job(
         LabelingJobName=name,

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from trueground.autolabel.model import LabelModel
 
 PARTS = ((1.0, 0.8), (0.7, 0.2))
-"""The parts of a proposal that may be accepted, the surest first labels of each, with their share of the round's delta."""
+"""The parts of a proposal that may be accepted, each its surest labels, with their share of the round's delta."""
 PRIOR = 20.0
 """How many labeled objects the model's own confidence counts for in a forecast."""
 SPARE = 4

@@ -9,11 +9,11 @@ from typing import Any
 from trueground.quality.bounds import most_bad
 
 METHOD = (
-    "Of each kind of label, people judged a simple random sample drawn without replacement. From the number found wrong "
-    "follows, by the exact hypergeometric test, the largest number of wrong labels that is still plausible. Those "
-    "found wrong were corrected, and labels that were judged one and all are not part of the estimate. The bound of "
-    "each kind holds with the stated confidence; the bound of all labels together uses half of the allowed failure "
-    "probability for each kind, so that it holds with the same confidence."
+    "Of each kind of label, people judged a simple random sample drawn without replacement. From the number found "
+    "wrong follows, by the exact hypergeometric test, the largest number of wrong labels that is still plausible. "
+    "Those found wrong were corrected, and labels that were judged one and all are not part of the estimate. The "
+    "bound of each kind holds with the stated confidence; the bound of all labels together uses half of the "
+    "allowed failure probability for each kind, so that it holds with the same confidence."
 )
 ASSUMPTIONS = (
     "The judgement of the verifying team, after adjustment, is taken as right.",

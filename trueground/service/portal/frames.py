@@ -1,8 +1,8 @@
 """Task frames and the files they show.
 
-A template is a stranger's HTML. It runs in a frame whose origin is opaque (CSP ``sandbox``): no cookie, no access to the
-portal's page, no request but for our own scripts and the media it was given links for. It hands its answer to the page
-around it by ``postMessage``, and that page submits it.
+A template is a stranger's HTML. It runs in a frame whose origin is opaque (CSP ``sandbox``): no cookie, no access to
+the portal's page, no request but for our own scripts and the media it was given links for. It hands its answer to the
+page around it by ``postMessage``, and that page submits it.
 """
 
 from __future__ import annotations
