@@ -44,8 +44,8 @@ def text_features(texts: Iterable[str]) -> NDArray[np.float32]:
     from sklearn.pipeline import make_union
     from sklearn.random_projection import SparseRandomProjection
 
-    words = HashingVectorizer(n_features=HASHED, ngram_range=(1, 2), sublinear_tf=False, alternate_sign=False)
-    parts = HashingVectorizer(n_features=HASHED, analyzer="char_wb", ngram_range=(3, 5), alternate_sign=False)
+    words = HashingVectorizer(n_features=HASHED, ngram_range=(1, 2), norm=None, alternate_sign=False)
+    parts = HashingVectorizer(n_features=HASHED, analyzer="char_wb", ngram_range=(3, 5), norm=None, alternate_sign=False)
     counts = make_union(words, parts).transform(list(texts))
     counts.data = np.log1p(counts.data)
     projection = SparseRandomProjection(TEXT_FEATURES, random_state=0, dense_output=True)
