@@ -49,7 +49,7 @@ def text_features(texts: Iterable[str]) -> NDArray[np.float32]:
     counts = make_union(words, parts).transform(list(texts))
     counts.data = np.log1p(counts.data)
     projection = SparseRandomProjection(TEXT_FEATURES, random_state=0, dense_output=True)
-    projection.fit(np.zeros((1, 2 * HASHED), dtype=np.float32))
+    projection.fit(np.zeros((1, 2 * HASHED)))
     rows: NDArray[np.float32] = projection.transform(counts).astype(np.float32)
     return _unit(rows)
 
