@@ -303,7 +303,8 @@ def _below(root: str, path: str) -> str:
 
 
 def _explain(error: ValidationError) -> InputError:
-    first = error.errors()[0]
+    # A field that is misspelled is also missing: the first tells what to do.
+    first = min(error.errors(), key=lambda mistake: mistake["type"] != "extra_forbidden")
     field = ".".join(str(part) for part in first["loc"])
     problem, hint = first["msg"].removeprefix("Value error, "), None
     match first["type"]:

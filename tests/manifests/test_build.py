@@ -1,0 +1,120 @@
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from trueground.errors import InputError, OutsideDataRootError
+from trueground.manifests import build_manifest, check_manifest, object_key, read_manifest
+from trueground.storage import Storage, file_uri
+
+Put = Callable[[str, bytes | str], str]
+
+
+@pytest.fixture
+def build(tmp_path: Path) -> Callable[..., list[str]]:
+    """Build the manifest of the folder ``data``; gives the objects, as they stand in it."""
+
+    def run(media: str = "image", prefix: str = "data", **options: object) -> list[str]:
+        out, storage = file_uri(tmp_path / "out/m.manifest"), Storage(tmp_path)
+        count = build_manifest(storage, file_uri(tmp_path / prefix), out, media=media, **options)  # type: ignore[arg-type]
+        lines = list(read_manifest(storage, out))
+        assert count == len(lines) and all(len(line) == 1 for line in lines)
+        return [next(iter(line.values())) for line in lines]
+
+    return run
+
+
+def test_images_stand_in_the_order_of_their_bytes(build: Callable[..., list[str]], put: Put) -> None:
+    names = ["a/10.png", "a/9.JPG", "b.jpeg", "B.png", "é.PNG"]
+    uris = {name: put(f"data/{name}", b"x") for name in names}
+    assert build() == [uris[name] for name in ("B.png", "a/10.png", "a/9.JPG", "b.jpeg", "é.PNG")]
+
+
+def test_other_files_and_hidden_ones_are_passed_over(build: Callable[..., list[str]], put: Put) -> None:
+    for name in ("a.gif", "b.txt", "png", ".c.png", ".cache/d.png", "e/.f/g.png", "__MACOSX/._h.png"):
+        put(f"data/{name}", b"x")
+    wanted = put("data/i/j.png", b"x")
+    assert build() == [wanted]
+
+
+def test_a_prefix_that_is_hidden_itself_is_no_obstacle(build: Callable[..., list[str]], put: Put) -> None:
+    wanted = put(".home/data/a.png", b"x")
+    assert build(prefix=".home/data") == build(prefix=".home/data/") == build(prefix=".home") == [wanted]
+
+
+def test_what_has_a_label_is_left_out(build: Callable[..., list[str]], put: Put) -> None:
+    uris = [put(f"data/{number}.png", b"x") for number in range(4)]
+    assert build(skip={uris[1], uris[2]}) == [uris[0], uris[3]]
+    assert build(skip=set(uris)) == []
+
+
+@pytest.mark.parametrize("media", ["image", "text"])
+def test_an_empty_prefix_is_refused_and_leaves_nothing(
+    media: str, build: Callable[..., list[str]], tmp_path: Path
+) -> None:
+    (tmp_path / "data").mkdir()
+    (tmp_path / "data/notes.pdf").write_bytes(b"x")
+    for prefix in ("data", "nowhere"):
+        with pytest.raises(InputError, match=f"no {media}s lie below this prefix") as caught:
+            build(media, prefix=prefix)
+        assert caught.value.file == file_uri(tmp_path / prefix) and caught.value.hint
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_prefix_outside_the_data_root_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(OutsideDataRootError):
+        build_manifest(Storage(tmp_path), "file:///usr", file_uri(tmp_path / "m"))
+
+
+def test_of_texts_each_line_and_each_row_is_an_object_once(build: Callable[..., list[str]], put: Put) -> None:
+    put("data/1.txt", "\ufefffirst\r\n\nsecond \u2028 line\n   \nfirst\nlast without newline")
+    put("data/2.csv", 'plain\n"with, comma"\n"two\nlines"\n"he said ""no"""\n\na,"b, c",3\nfirst\n')
+    put("data/3.png", b"x")
+    assert build("text") == [
+        "first",
+        "second \u2028 line",
+        "last without newline",
+        "plain",
+        "with, comma",
+        "two\nlines",
+        'he said "no"',
+        'a,"b, c",3',
+    ]
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "problem"),
+    [
+        ("a.txt", b"fine\nna\xefve\n", "not UTF-8"),
+        ("a.csv", b"fine\nna\xefve\n", "not UTF-8"),
+        ("a.csv", b'"' + b"x" * 200_000, "not CSV"),
+    ],
+)
+def test_a_text_file_that_cannot_be_read_is_named_and_leaves_nothing(
+    name: str, content: bytes, problem: str, build: Callable[..., list[str]], put: Put, tmp_path: Path
+) -> None:
+    uri = put(f"data/{name}", content)
+    with pytest.raises(InputError, match=problem) as caught:
+        build("text")
+    assert caught.value.file == uri and not list(tmp_path.glob("out/*"))
+
+
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None, max_examples=50)
+@given(
+    texts=st.lists(
+        st.text(st.characters(codec="utf-8", exclude_categories=["Cc", "Zl", "Zp"]), max_size=40), max_size=10
+    )
+)
+def test_a_built_manifest_holds_every_text_once_and_passes_the_check(texts: list[str], tmp_path: Path) -> None:
+    storage, out = Storage(tmp_path), file_uri(tmp_path / "m.manifest")
+    (tmp_path / "data").mkdir(exist_ok=True)
+    (tmp_path / "data/a.txt").write_text("\n".join(["anchor", *texts]), "utf-8", newline="")
+    build_manifest(storage, file_uri(tmp_path / "data"), out, media="text")
+    wanted = dict.fromkeys(["anchor", *(text for text in texts if text.strip())])
+    assert [line["source"] for line in read_manifest(storage, out)] == list(wanted)
+    assert len({object_key(line) for line in read_manifest(storage, out)}) == len(wanted)
+    assert check_manifest(storage, out, source_key="source", media="text").ok
