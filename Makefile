@@ -5,6 +5,8 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 UV_VERSION := 0.13.9
+# Slow tests, and those that start Airflow or a browser, run one after the other: they need the machine for themselves.
+QUICK := not slow and not browser and not airflow
 # Without bytecode Airflow starts three times slower, and every task pays for it.
 unexport PYTHONDONTWRITEBYTECODE
 export AIRFLOW_HOME := $(CURDIR)/.airflow
@@ -22,10 +24,11 @@ up: $(VENV)/.installed  ## start Airflow and the portal for people, until Ctrl-C
 
 test: $(VENV)/.installed-test chromium  ## lint, then all tests
 	$(MAKE) lint
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -m "$(QUICK)" -n 2 --dist loadfile
+	$(BIN)/python -m pytest -m "not ($(QUICK))"
 
 test-fast: $(VENV)/.installed-test  ## the tests that need no browser and no running Airflow
-	$(BIN)/python -m pytest -m "not slow and not browser and not airflow"
+	$(BIN)/python -m pytest -m "$(QUICK)" -n 2 --dist loadfile
 
 lint: $(VENV)/.installed-test  ## style and types
 	$(BIN)/ruff check .

@@ -78,7 +78,7 @@ def test_no_answer_that_was_taken_is_missing_from_the_output_of_a_job_stopped_un
 ) -> None:
     """People answer while the job ends around them: an answer is either refused or in the files."""
     crowd = people(4)
-    stored_job(objects=200, workers=2)
+    stored_job(objects=2000, workers=2)
     at_once = replace(settings, stop_grace=0.0)
     started = threading.Semaphore(0)
 
