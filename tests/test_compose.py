@@ -102,7 +102,7 @@ def test_the_lock_file_pins_what_the_cluster_extra_adds() -> None:
     assert {"celery", "psycopg", "psycopg2-binary", "redis", "apache-airflow-providers-fab"} <= pinned
 
 
-@pytest.mark.parametrize("name", SERVICES.keys() - ONE_SHOT)
+@pytest.mark.parametrize("name", sorted(SERVICES.keys() - ONE_SHOT))
 def test_what_runs_for_long_has_a_health_check_and_is_restarted(name: str) -> None:
     check = SERVICES[name]["healthcheck"]
     assert check["test"][0] in ("CMD", "CMD-SHELL")
@@ -110,7 +110,7 @@ def test_what_runs_for_long_has_a_health_check_and_is_restarted(name: str) -> No
     assert SERVICES[name]["restart"] == "unless-stopped"
 
 
-@pytest.mark.parametrize("name", ONE_SHOT)
+@pytest.mark.parametrize("name", sorted(ONE_SHOT))
 def test_what_only_prepares_is_not_restarted(name: str) -> None:
     assert SERVICES[name]["restart"] == "no"
 
