@@ -18,7 +18,7 @@ PARTS = ((1.0, 0.8), (0.7, 0.2))
 """The parts of a proposal that may be accepted, each its surest labels, with their share of the round's delta."""
 PRIOR = 20.0
 """How many labeled objects the model's own confidence counts for in a forecast."""
-SPARE = 4
+SPARE = 8
 """Wrong labels that an audit is at most made large enough to bear."""
 ASKING = 0.5
 """What an audit answer costs, in labels saved: people also learn something for the model from it."""
@@ -26,6 +26,10 @@ WORTHWHILE = 0.2
 """A proposal must be expected to save this share of the open objects; waiting makes the model surer of more."""
 AUDIT_FACTOR = 3
 """An audit may take up to this many times the round's budget: it buys the labels of all that it stands for."""
+SHARES = (100, 98, 96, 94, 92, 90, 85, 80, 75, 70, 65, 60, 55, 50, 45, 40, 35, 30)
+"""The sizes of a proposal that are weighed, in percent of the open objects."""
+SPENDING = 0.75
+"""What a proposal may spend of the chance of failure that earlier ones left: most runs settle with the first."""
 CANDIDATES = 4
 """Times the number of queries that are looked at for being different from each other."""
 
@@ -68,12 +72,17 @@ def plan_round(
     proposals: int,
     budget: int,
     seed: int,
+    rounds: int | None = None,
 ) -> RoundPlan:
     """Plan one round.
 
     Without a model, people get a random sample. With one, it proposes the objects it is sure of if an audit of them is
     likely to pass and worth its price; the rest of the budget goes to the objects with the smallest margin between the
     two likeliest classes, chosen to differ from each other.
+
+    It does not propose at the first chance. What a proposal leaves out is the hardest, and ends with people; while that
+    is more than the budget, asking it first costs nothing, and a surer model then proposes nearly all of the rest at
+    once, for the price of one audit.
 
     Args:
         features: of all objects, ``[objects, features]``.
@@ -86,11 +95,13 @@ def plan_round(
         proposals: how many earlier rounds proposed something, accepted or not.
         budget: objects for people.
         seed: decides what is drawn at random.
+        rounds: the most rounds, the last of which leaves nothing open. The two rounds before it do not wait; without
+            the number, no round does.
     """
     randomness = np.random.default_rng([seed, round])
     open_objects = np.array([i for i in range(len(features)) if i not in human and i not in machine], dtype=np.int64)
-    # Each proposal spends half of what is left: 1/2 + 1/4 + ... of the allowed chance of failure.
-    delta = (1 - settings.confidence) / 2 ** (proposals + 1)
+    # Each proposal spends its share of what the earlier ones left, so that all together never spend more than is there.
+    delta = (1 - settings.confidence) * SPENDING * (1 - SPENDING) ** proposals
     if model is None or not len(open_objects):
         drawn = randomness.choice(open_objects, min(budget, len(open_objects)), replace=False)
         return RoundPlan(sorted(drawn.tolist()), accuracy=settings.accuracy, delta=delta)
@@ -100,6 +111,8 @@ def plan_round(
     size, sample = _proposal_size(
         sure[order], *_known(model, human, drawn), settings.accuracy, delta, budget * AUDIT_FACTOR
     )
+    if rounds is not None and round < rounds - 2 and len(order) - size > budget:
+        size = 0
     proposed = order[:size]
     audit = randomness.choice(open_objects[proposed], sample, replace=False) if size else np.array([], dtype=np.int64)
     rest = order[size:]
@@ -136,7 +149,7 @@ def _proposal_size(
     from scipy.stats import betabinom
 
     best, choice = WORTHWHILE * len(sure), (0, 0)
-    for size in sorted({round(len(sure) * share / 100) for share in range(100, 25, -5)} - {0}, reverse=True):
+    for size in sorted({round(len(sure) * share / 100) for share in SHARES} - {0}, reverse=True):
         above = known >= sure[size - 1]
         doubt = float(np.mean(1 - sure[:size])) + 1e-4
         wrong = float(np.sum(~right[above])) + PRIOR * doubt

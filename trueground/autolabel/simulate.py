@@ -81,6 +81,7 @@ def simulate_rounds(
             proposals=proposals,
             budget=first if number == 1 else each,
             seed=seed,
+            rounds=rounds,
         )
         ask([*plan.query, *plan.audit])
         drawn.update(plan.audit, plan.query if number == 1 else ())
