@@ -91,3 +91,19 @@ assert queue is sys.modules["queue"]
     said = parse(ROOT / "include" / "projects", tmp_path, code.replace("{dags!r}", ""))
     assert "trueground" in said
     assert "ERRORS {}" in said
+
+
+def test_a_project_may_want_an_approval_before_publishing(tmp_path: Path) -> None:
+    projects = tmp_path / "projects"
+    projects.mkdir()
+    text = (ROOT / "include" / "projects" / "digits.yaml").read_text()
+    (projects / "digits.yaml").write_text(
+        text.replace("  required: false\n  users: []", "  required: true\n  users: [ada]")
+    )
+    code = PARSE + (
+        'dag = bag.dags["label_digits"]\n'
+        'approve = dag.get_task("approve")\n'
+        'print("APPROVE", type(approve).__name__, *approve.upstream_task_ids, *approve.downstream_task_ids)\n'
+    )
+    said = parse(projects, tmp_path, code)
+    assert "APPROVE ApprovalOperator check_labels publish" in said

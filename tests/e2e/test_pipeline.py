@@ -206,3 +206,18 @@ def test_the_tab_and_the_link_of_a_task_lead_to_its_job(airflow: LocalAirflow, r
     assert run["before"]["LabelingJobName"] in page.text
     stranger = httpx.get(link, follow_redirects=True)
     assert run["before"]["LabelingJobName"] not in stranger.text
+
+
+def test_stopping_a_job_waits_for_a_confirmation_in_airflow(airflow: LocalAirflow, run: dict[str, Any]) -> None:
+    name = run["before"]["LabelingJobName"]
+    run_id = trigger(airflow, "stop_labeling_job", {"labeling_job": name})
+    task = f"/dags/stop_labeling_job/dagRuns/{quote(run_id, safe='')}/taskInstances/confirm/-1"
+    deadline = time.monotonic() + 60
+    while airflow.api("GET", task.removesuffix("/-1"))["state"] != "awaiting_input":
+        assert time.monotonic() < deadline, "the confirmation does not show under Required Actions"
+        time.sleep(0.5)
+    airflow.api("PATCH", f"{task}/hitlDetails", json={"chosen_options": ["Approve"], "params_input": {}})
+    follow(airflow, "stop_labeling_job", run_id)
+    stopped = result_of(airflow, "stop_labeling_job", run_id, "stop")
+    # It was over already, so stopping it changed nothing.
+    assert stopped == {"job_name": name, "status_before": "Completed"}
