@@ -126,7 +126,7 @@ def test_the_same_seed_chooses_the_same_objects() -> None:
 def test_later_proposals_spend_what_earlier_ones_left() -> None:
     features, truth = blobs(0)
     deltas = []
-    for proposals in range(3):
+    for proposals in range(30):
         plan = plan_round(
             features,
             human={0: str(truth[0])},
@@ -141,4 +141,5 @@ def test_later_proposals_spend_what_earlier_ones_left() -> None:
             seed=0,
         )
         deltas.append(plan.delta)
-    assert deltas == pytest.approx([0.05, 0.025, 0.0125])
+    assert sorted(deltas, reverse=True) == deltas
+    assert 0 < sum(deltas) <= 0.1

@@ -243,6 +243,7 @@ def _plan(
         proposals=sum(bool(_read_plan(run, earlier).get("proposal")) for earlier in range(1, number)),
         budget=rounds.first if number == 1 else rounds.each,
         seed=rounds.seed,
+        rounds=rounds.maximum,
     )
 
 
