@@ -5,6 +5,8 @@ A project whose file has a mistake is left out here and named by `broken_project
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
+
 from airflow.providers.standard.operators.hitl import ApprovalOperator
 from airflow.sdk import DAG, Asset, Param, TaskGroup, TriggerRule, chain
 from operators.connections import PROJECTS_FOLDER, data_root
@@ -69,6 +71,8 @@ def labeling_dag(file: str, project: Project) -> DAG:
         dag_id=f"label_{project.name.replace('-', '_')}",
         description=project.description,
         schedule=project.schedule,
+        # The first night is the one after the file was written: a new project must not start asking people at once.
+        start_date=datetime.fromtimestamp((PROJECTS_FOLDER / file).stat().st_mtime, UTC),
         catchup=False,
         # Two runs at once would ask people for the same objects twice.
         max_active_runs=1,
