@@ -26,6 +26,8 @@ WORTHWHILE = 0.2
 """A proposal must be expected to save this share of the open objects; waiting makes the model surer of more."""
 AUDIT_FACTOR = 3
 """An audit may take up to this many times the round's budget: it buys the labels of all that it stands for."""
+LAST_CAUTION = 1.0
+"""Wrong labels to reckon with beyond those seen, in the last round that can propose: if it fails, people label all."""
 SHARES = (100, 98, 96, 94, 92, 90, 85, 80, 75, 70, 65, 60, 55, 50, 45, 40, 35, 30)
 """The sizes of a proposal that are weighed, in percent of the open objects."""
 SPENDING = 0.75
@@ -108,8 +110,14 @@ def plan_round(
     shares = model.predict_proba(features[open_objects])
     sure = shares.max(axis=1)
     order = np.argsort(-sure, kind="stable")
+    last_chance = rounds is not None and round >= rounds - 1
     size, sample = _proposal_size(
-        sure[order], *_known(model, human, drawn), settings.accuracy, delta, budget * AUDIT_FACTOR
+        sure[order],
+        *_known(model, human, drawn),
+        settings.accuracy,
+        delta,
+        budget * AUDIT_FACTOR,
+        LAST_CAUTION if last_chance else 0.0,
     )
     if rounds is not None and round < rounds - 2 and len(order) - size > budget:
         size = 0
@@ -135,6 +143,7 @@ def _proposal_size(
     accuracy: float,
     delta: float,
     most: int,
+    caution: float,
 ) -> tuple[int, int]:
     """How many of the surest objects to propose and how many of them to audit; (0, 0) where it is not worth it.
 
@@ -145,6 +154,7 @@ def _proposal_size(
 
     Args:
         most: the largest audit.
+        caution: wrong labels to reckon with beyond those seen.
     """
     from scipy.stats import betabinom
 
@@ -152,7 +162,7 @@ def _proposal_size(
     for size in sorted({round(len(sure) * share / 100) for share in SHARES} - {0}, reverse=True):
         above = known >= sure[size - 1]
         doubt = float(np.mean(1 - sure[:size])) + 1e-4
-        wrong = float(np.sum(~right[above])) + PRIOR * doubt
+        wrong = float(np.sum(~right[above])) + PRIOR * doubt + caution
         fine = float(np.sum(right[above])) + PRIOR * (1 - doubt)
         for spare in range(SPARE + 1):
             sample = _audit_size(size, spare, 1 - accuracy, delta * PARTS[0][1], most)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import math
 
+NEGLIGIBLE = 1e-18
+
 
 def log_binomial(n: int, k: int) -> float:
     """Logarithm of n choose k; minus infinity where it is zero."""
@@ -15,12 +17,15 @@ def log_binomial(n: int, k: int) -> float:
 def hypergeometric_cdf(found: int, population: int, bad: int, sampled: int) -> float:
     """P(at most ``found`` bad ones in a sample without replacement of ``sampled`` from ``population`` with ``bad``)."""
     whole = log_binomial(population, sampled)
-    low = max(0, sampled - (population - bad))
-    terms = [
-        log_binomial(bad, k) + log_binomial(population - bad, sampled - k) - whole
-        for k in range(low, min(found, sampled, bad) + 1)
-    ]
-    return min(1.0, math.fsum(math.exp(term) for term in terms))
+    likeliest = (sampled + 1) * (bad + 1) / (population + 2)
+    total = 0.0
+    for k in range(min(found, sampled, bad), max(0, sampled - (population - bad)) - 1, -1):
+        term = math.exp(log_binomial(bad, k) + log_binomial(population - bad, sampled - k) - whole)
+        total += term
+        # Below the likeliest number the terms only shrink: what follows no longer counts.
+        if k < likeliest and term <= total * NEGLIGIBLE:
+            break
+    return min(1.0, total)
 
 
 def most_bad(population: int, sampled: int, found: int, delta: float) -> int:

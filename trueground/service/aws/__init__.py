@@ -10,7 +10,7 @@ from trueground.service.aws import labeling_jobs, tags, workforces, workteams
 from trueground.service.aws.protocol import answer
 
 if TYPE_CHECKING:
-    from trueground.service.app import Service
+    from trueground.service.context import Service
 
 __all__ = ["install", "labeling_jobs", "tags", "workforces", "workteams"]
 

@@ -8,7 +8,7 @@ from trueground.service.aws.registry import operation
 from trueground.service.engine import jobs
 
 if TYPE_CHECKING:
-    from trueground.service.app import Service
+    from trueground.service.context import Service
 
 _ENDED = ("Completed", "Stopped", "Failed")
 

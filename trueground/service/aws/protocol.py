@@ -20,7 +20,7 @@ from trueground.service.engine import keys
 from trueground.service.store.database import now
 
 if TYPE_CHECKING:
-    from trueground.service.app import Service
+    from trueground.service.context import Service
 
 log = logging.getLogger(__name__)
 _TARGET = "SageMaker."

@@ -9,7 +9,7 @@ from trueground.service.aws.registry import operation
 from trueground.service.engine import jobs, tags, teams
 
 if TYPE_CHECKING:
-    from trueground.service.app import Service
+    from trueground.service.context import Service
 
 
 @operation("AddTags")

@@ -8,7 +8,7 @@ from trueground.service.aws.registry import operation
 from trueground.service.engine import teams
 
 if TYPE_CHECKING:
-    from trueground.service.app import Service
+    from trueground.service.context import Service
 
 
 @operation("CreateWorkteam")

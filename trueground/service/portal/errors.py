@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 from urllib.parse import quote
 
@@ -29,8 +30,15 @@ STATUS: dict[type[EngineError], tuple[int, str]] = {
 }
 
 
-def install(app: FastAPI) -> None:
+ErrorPage = Callable[[Request, int, str], Response]
+"""Makes the page that shows a status and a message."""
+
+
+def install(app: FastAPI, error_page: ErrorPage) -> None:
     """Have the app answer these errors."""
+
+    def answer(request: Request, status: int, name: str, message: str) -> Response:
+        return _json(status, name, message) if _wants_json(request) else error_page(request, status, message)
 
     @app.exception_handler(SignInNeeded)
     def sign_in_needed(request: Request, error: SignInNeeded) -> Response:
@@ -42,36 +50,28 @@ def install(app: FastAPI) -> None:
 
     @app.exception_handler(Forbidden)
     def forbidden(request: Request, error: Forbidden) -> Response:
-        return _answer(request, 403, "forbidden", str(error))
+        return answer(request, 403, "forbidden", str(error))
 
     @app.exception_handler(EngineError)
     def engine(request: Request, error: EngineError) -> Response:
         status, name = next((STATUS[kind] for kind in type(error).__mro__ if kind in STATUS), (400, "refused"))
         if isinstance(error, Closed):
             name = error.reason
-        return _answer(request, status, name, str(error))
+        return answer(request, status, name, str(error))
 
     @app.exception_handler(RequestValidationError)
     def invalid(request: Request, error: RequestValidationError) -> Response:
         first: dict[str, Any] = error.errors()[0]
-        return _answer(request, 400, "invalid", f"{'.'.join(str(part) for part in first['loc'])}: {first['msg']}")
+        return answer(request, 400, "invalid", f"{'.'.join(str(part) for part in first['loc'])}: {first['msg']}")
 
     @app.exception_handler(HTTPException)
     def http(request: Request, error: HTTPException) -> Response:
-        return _answer(request, error.status_code, "not-found" if error.status_code == 404 else "http", error.detail)
+        return answer(request, error.status_code, "not-found" if error.status_code == 404 else "http", error.detail)
 
 
 def _wants_json(request: Request) -> bool:
     path = request.url.path.removeprefix(str(request.scope.get("root_path", "")))
     return path.startswith(("/api/", "/aws"))
-
-
-def _answer(request: Request, status: int, name: str, message: str) -> Response:
-    if _wants_json(request):
-        return _json(status, name, message)
-    from trueground.service.portal.pages import error_page
-
-    return error_page(request, status, message)
 
 
 def _json(status: int, name: str, message: str) -> JSONResponse:

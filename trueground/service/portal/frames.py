@@ -16,8 +16,8 @@ from starlette.exceptions import HTTPException
 from starlette.responses import HTMLResponse, Response, StreamingResponse
 
 from trueground.errors import InputError
+from trueground.service import liquid
 from trueground.service.engine import progress
-from trueground.service.portal import liquid
 from trueground.service.portal.session import prefix_of, service_of
 from trueground.service.portal.static import asset
 

@@ -12,7 +12,7 @@ from trueground.service.portal.errors import Forbidden, SignInNeeded
 from trueground.service.security import Identity
 
 if TYPE_CHECKING:
-    from trueground.service.app import Service
+    from trueground.service.context import Service
 
 COOKIE = "trueground_session"
 CSRF_HEADER = "X-CSRF-Token"
