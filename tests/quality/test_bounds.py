@@ -69,3 +69,20 @@ def test_the_wilson_interval_is_the_published_one() -> None:
     # Newcombe, Statistics in Medicine 1998, table I: 81 of 263.
     assert wilson_interval(81, 263) == pytest.approx((0.2553, 0.3662), abs=1e-4)
     assert wilson_interval(0, 0) == (0.0, 1.0)
+
+
+def test_a_whole_population_that_was_looked_at_leaves_no_doubt() -> None:
+    assert most_bad(50, 50, 3, 0.05) == 3
+    assert most_bad(0, 0, 0, 0.05) == 0
+
+
+def test_nothing_looked_at_excludes_nothing() -> None:
+    assert most_bad(50, 0, 0, 0.05) == 50
+
+
+def test_a_large_sample_agrees_with_scipy() -> None:
+    from scipy.stats import hypergeom
+
+    limit = most_bad(1_000_000, 50_000, 2_000, 0.05)
+    assert hypergeom.cdf(2_000, 1_000_000, limit, 50_000) > 0.05
+    assert hypergeom.cdf(2_000, 1_000_000, limit + 1, 50_000) <= 0.05

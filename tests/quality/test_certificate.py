@@ -7,6 +7,7 @@ import random
 
 import pytest
 
+from trueground.quality.bounds import most_bad
 from trueground.quality.certificate import AuditedStratum, Certificate, certify
 
 
@@ -50,3 +51,37 @@ def test_it_comes_back_from_json() -> None:
     assert data["accuracy_bound"] == certificate.bound
     assert data["method"]
     assert data["assumptions"]
+
+
+HUMAN = AuditedStratum("human", labels=460, checked_all=40, sampled=80, sample_wrong=1, population=420)
+MACHINE = AuditedStratum("machine", labels=1340, checked_all=0, sampled=120, sample_wrong=0, population=1340)
+
+
+def test_a_bound_counts_the_wrong_labels_that_may_be_left_after_correction() -> None:
+    human, machine = certify([HUMAN, MACHINE], 0.95).strata
+    # 1 - 0.95 as the certificate computes it: not quite 0.05.
+    assert human.bound == 1 - (most_bad(420, 80, 1, 1 - 0.95) - 1) / 460
+    assert machine.bound == 1 - most_bad(1340, 120, 0, 1 - 0.95) / 1340
+
+
+def test_the_bound_of_all_labels_shares_the_failure_probability() -> None:
+    delta = (1 - 0.95) / 2
+    left = most_bad(420, 80, 1, delta) - 1 + most_bad(1340, 120, 0, delta)
+    assert certify([HUMAN, MACHINE], 0.95).bound == pytest.approx(1 - left / 1800)
+
+
+def test_one_kind_of_label_alone_keeps_the_whole_failure_probability() -> None:
+    empty = AuditedStratum("machine", labels=0, checked_all=0, sampled=0, sample_wrong=0, population=0)
+    alone = certify([HUMAN], 0.95)
+    assert certify([HUMAN, empty], 0.95).bound == alone.bound == alone.strata[0].bound
+
+
+def test_more_wrong_in_the_sample_lowers_the_bound() -> None:
+    bounds = [certify([AuditedStratum("machine", 1000, 0, 100, wrong, 1000)], 0.95).bound for wrong in (0, 1, 2, 5, 20)]
+    assert bounds == sorted(bounds, reverse=True)
+    assert len(set(bounds)) == len(bounds)
+
+
+def test_numbers_that_do_not_fit_each_other_are_refused() -> None:
+    with pytest.raises(ValueError, match="sampled"):
+        certify([AuditedStratum("machine", 10, 0, 11, 0, 10)], 0.95)
