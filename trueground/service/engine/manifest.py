@@ -8,11 +8,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from trueground.errors import InputError
+from trueground.manifests.check import ATTRIBUTE_CHARACTERS, LINE_CHARACTERS
 from trueground.service.engine.reading import reading
 from trueground.storage import Storage
-
-LINE_CHARACTERS = 100_000
-ATTRIBUTE_CHARACTERS = 20_000
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,16 +10,15 @@ from pydantic import BaseModel, Field
 from starlette.responses import JSONResponse
 
 from trueground.service.engine import accounts, assignment, progress
-from trueground.service.portal.errors import SignInNeeded
 from trueground.service.portal.frames import frame_link
 from trueground.service.portal.session import (
-    COOKIE,
     CheckedWorkerId,
     Manager,
     Who,
     WorkerId,
-    prefix_of,
+    end,
     service_of,
+    start,
 )
 
 router = APIRouter(prefix="/api")
@@ -55,15 +54,7 @@ def sign_in(request: Request, credentials: SignIn) -> Response:
     response = JSONResponse(
         {"worker": {"username": who.username, "name": who.name, "role": who.kind}, "csrfToken": session.csrf_token}
     )
-    response.set_cookie(
-        COOKIE,
-        session.token,
-        max_age=session.seconds,
-        httponly=True,
-        samesite="lax",
-        secure=request.url.scheme == "https",
-        path=prefix_of(request) or "/",
-    )
+    start(response, request, session)
     return response
 
 
@@ -79,12 +70,8 @@ def current_session(request: Request, who: Who) -> dict[str, Any]:
 @router.delete("/session")
 def sign_out(request: Request) -> Response:
     """End the session. Without the CSRF token on purpose: being signed out by a stranger harms nobody."""
-    token = request.cookies.get(COOKIE)
-    if token is None:
-        raise SignInNeeded
-    accounts.sign_out(service_of(request).db, token)
     response = Response(status_code=204)
-    response.delete_cookie(COOKIE, path=prefix_of(request) or "/")
+    end(response, request)
     return response
 
 

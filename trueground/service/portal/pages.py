@@ -13,13 +13,14 @@ from starlette.responses import HTMLResponse, RedirectResponse, Response
 from trueground.service.engine import accounts, progress
 from trueground.service.engine.errors import NotFound
 from trueground.service.portal.session import (
-    COOKIE,
     Manager,
     Who,
     WorkerId,
+    end,
     find_identity,
     prefix_of,
     service_of,
+    start,
 )
 from trueground.service.portal.static import asset
 from trueground.service.security import Identity
@@ -67,25 +68,15 @@ def sign_in(
         problem = "Name and password do not fit."
         return _page(request, "signin.html", None, 401, next=target, problem=problem, username=username)
     response = RedirectResponse(target, 303)
-    response.set_cookie(
-        COOKIE,
-        session.token,
-        max_age=session.seconds,
-        httponly=True,
-        samesite="lax",
-        secure=request.url.scheme == "https",
-        path=prefix_of(request) or "/",
-    )
+    start(response, request, session)
     return response
 
 
 @router.post("/signout")
 def sign_out(request: Request) -> Response:
     """End the session."""
-    if token := request.cookies.get(COOKIE):
-        accounts.sign_out(service_of(request).db, token)
     response = RedirectResponse(f"{prefix_of(request)}/signin", 303)
-    response.delete_cookie(COOKIE, path=prefix_of(request) or "/")
+    end(response, request)
     return response
 
 

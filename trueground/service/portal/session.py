@@ -5,7 +5,7 @@ from __future__ import annotations
 import hmac
 from typing import TYPE_CHECKING, Annotated, cast
 
-from fastapi import Depends, Request
+from fastapi import Depends, Request, Response
 
 from trueground.service.engine import accounts
 from trueground.service.portal.errors import Forbidden, SignInNeeded
@@ -66,6 +66,26 @@ def checked_worker(request: Request, worker_id: Annotated[str, Depends(worker)])
     if not hmac.compare_digest(request.headers.get(CSRF_HEADER, "").encode(), request.state.csrf_token.encode()):
         raise Forbidden("the request does not come from the portal's own page; load the page again")
     return worker_id
+
+
+def start(response: Response, request: Request, session: accounts.Session) -> None:
+    """Set the cookie of a fresh session: no script reads it, and no other site's form sends it."""
+    response.set_cookie(
+        COOKIE,
+        session.token,
+        max_age=session.seconds,
+        httponly=True,
+        samesite="lax",
+        secure=request.url.scheme == "https",
+        path=prefix_of(request) or "/",
+    )
+
+
+def end(response: Response, request: Request) -> None:
+    """End the request's session, if it has one, and take its cookie away."""
+    if token := request.cookies.get(COOKIE):
+        accounts.sign_out(service_of(request).db, token)
+    response.delete_cookie(COOKIE, path=prefix_of(request) or "/")
 
 
 Who = Annotated[Identity, Depends(identity)]
