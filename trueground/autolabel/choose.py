@@ -23,9 +23,8 @@ SPARE = 8
 ASKING = 0.5
 """What an audit answer costs, in labels saved: people also learn something for the model from it."""
 WORTHWHILE = 0.2
-"""A proposal must be expected to save this share of the open objects; waiting makes the model surer of more."""
-AUDIT_FACTOR = 3
-"""An audit may take up to this many times the round's budget: it buys the labels of all that it stands for."""
+"""A proposal must be expected to save this share of the open objects; waiting makes the model surer of more.
+Where nothing can be gained by waiting, any saving is welcome."""
 LAST_CAUTION = 1.0
 """Wrong labels to reckon with beyond those seen, in the last round that can propose: if it fails, people label all."""
 SHARES = (100, 98, 96, 94, 92, 90, 85, 80, 75, 70, 65, 60, 55, 50, 45, 40, 35, 30)
@@ -95,7 +94,7 @@ def plan_round(
         settings: the promise.
         round: this round, from 1.
         proposals: how many earlier rounds proposed something, accepted or not.
-        budget: objects for people.
+        budget: objects for people. An audit may ask for more: it buys the labels of all that it stands for.
         seed: decides what is drawn at random.
         rounds: the most rounds, the last of which leaves nothing open. The two rounds before it do not wait; without
             the number, no round does.
@@ -116,8 +115,8 @@ def plan_round(
         *_known(model, human, drawn),
         settings.accuracy,
         delta,
-        budget * AUDIT_FACTOR,
-        LAST_CAUTION if last_chance else 0.0,
+        least=0.0 if last_chance else WORTHWHILE,
+        caution=LAST_CAUTION if last_chance else 0.0,
     )
     if rounds is not None and round < rounds - 2 and len(order) - size > budget:
         size = 0
@@ -142,7 +141,8 @@ def _proposal_size(
     right: NDArray[np.bool_],
     accuracy: float,
     delta: float,
-    most: int,
+    *,
+    least: float,
     caution: float,
 ) -> tuple[int, int]:
     """How many of the surest objects to propose and how many of them to audit; (0, 0) where it is not worth it.
@@ -153,20 +153,21 @@ def _proposal_size(
     of (``known``, and whether it was ``right``). A wrong forecast costs an audit, never the promise.
 
     Args:
-        most: the largest audit.
+        least: the share of these objects that it must be expected to save.
         caution: wrong labels to reckon with beyond those seen.
     """
     from scipy.stats import betabinom
 
-    best, choice = WORTHWHILE * len(sure), (0, 0)
+    best, choice = least * len(sure), (0, 0)
     for size in sorted({round(len(sure) * share / 100) for share in SHARES} - {0}, reverse=True):
         above = known >= sure[size - 1]
         doubt = float(np.mean(1 - sure[:size])) + 1e-4
         wrong = float(np.sum(~right[above])) + PRIOR * doubt + caution
         fine = float(np.sum(right[above])) + PRIOR * (1 - doubt)
         for spare in range(SPARE + 1):
-            sample = _audit_size(size, spare, 1 - accuracy, delta * PARTS[0][1], most)
-            if sample is None:
+            sample = _audit_size(size, spare, 1 - accuracy, delta * PARTS[0][1])
+            # A larger audit than this one saves less still, even if it were certain to pass.
+            if sample is None or size - sample - ASKING * sample <= best:
                 break
             passes = float(betabinom.cdf(spare, sample, wrong, fine))
             saved = passes * (size - sample) - ASKING * sample
@@ -175,13 +176,13 @@ def _proposal_size(
     return choice
 
 
-def _audit_size(size: int, wrong: int, allowed: float, delta: float, most: int) -> int | None:
-    """The smallest sample that passes with so many wrong labels in it; ``None`` where it is larger than ``most``."""
+def _audit_size(size: int, wrong: int, allowed: float, delta: float) -> int | None:
+    """The smallest sample that passes with so many wrong labels in it; ``None`` where half of all is too few."""
 
     def passes(sample: int) -> bool:
         return most_bad(size, sample, wrong, delta) - wrong <= allowed * (size - sample)
 
-    low, high = max(1, wrong), min(most, size - 1)
+    low, high = max(1, wrong), size // 2
     if high < low or not passes(high):
         return None
     while low < high:
