@@ -58,6 +58,14 @@ def test_it_comes_back_from_its_file_and_refuses_others() -> None:
             LabelModel.from_bytes(other)
 
 
+def test_objects_with_other_features_are_refused_in_words() -> None:
+    rows, names = data()
+    model = LabelModel.from_bytes(LabelModel().fit(rows, names).to_bytes())
+    assert model.width == 4
+    with pytest.raises(InputError, match=r"as 4 numbers, these are 5.*train it again"):
+        model.predict(np.zeros((2, 5)))
+
+
 def test_one_class_is_nothing_to_learn_from() -> None:
     with pytest.raises(ValueError, match="two classes"):
         LabelModel().fit([[0.0], [1.0]], ["a", "a"])

@@ -73,14 +73,28 @@ class LabelModel(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         self.targets_ = targets
         return self
 
+    @property
+    def width(self) -> int:
+        """The number of features of each object."""
+        return len(self.mean_)
+
     def left_out_confidence(self) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
         """How sure the model is of each training row without having learned from it, and whether it is right there."""
         right: NDArray[np.bool_] = self.leave_one_out_proba_.argmax(axis=1) == self.targets_
         return self.leave_one_out_proba_.max(axis=1), right
 
     def predict_proba(self, X: ArrayLike) -> NDArray[np.float64]:
-        """Probabilities ``[rows, classes]``."""
+        """Probabilities ``[rows, classes]``.
+
+        Raises:
+            InputError: the rows have another number of features than those it learned from.
+        """
         rows = np.asarray(X)
+        if rows.shape[1] != self.width:
+            raise InputError(
+                f"the model knows objects as {self.width} numbers, these are {rows.shape[1]}",
+                hint="It was trained with another version of the features: train it again.",
+            )
         found = np.empty((len(rows), len(self.classes_)))
         for start in range(0, len(rows), CHUNK):
             part = (rows[start : start + CHUNK].astype(np.float64) - self.mean_) / self.scale_

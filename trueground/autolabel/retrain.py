@@ -69,6 +69,9 @@ def retrain(run: Run, labels_uri: str) -> dict[str, Any]:
     champion = None
     if run.storage.exists(champion_uri):
         champion = LabelModel.from_bytes(run.storage.read_bytes(champion_uri))
+        if champion.width != features.shape[1]:
+            # It was trained with another version of the features, and can no longer read an object.
+            champion = None
     comparison = compare_models(
         values[test],
         None if champion is None else champion.predict(features[test]),
