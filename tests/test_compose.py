@@ -9,6 +9,7 @@ import re
 import shutil
 import stat
 import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -248,7 +249,9 @@ def test_mounted_volumes_are_declared_and_mounted_files_exist() -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize("name", sorted(AIRFLOW.keys() - ONE_SHOT))
 def test_the_command_exists_in_airflow(name: str) -> None:
-    done = subprocess.run([*SERVICES[name]["command"], "--help"], capture_output=True, text=True, timeout=120)
+    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+    command = [*SERVICES[name]["command"], "--help"]
+    done = subprocess.run(command, env={**os.environ, "PATH": path}, capture_output=True, text=True, timeout=120)
     assert done.returncode == 0 and "sage: " in done.stdout, done.stderr
 
 

@@ -157,6 +157,7 @@ def test_five_digits_with_the_keyboard(browser: Browser, portal: RunningService)
         "performance.getEntriesByName('revealed')[number + 1].startTime - mark.startTime)"
     )
     print("milliseconds from submit to the next task:", [round(wait) for wait in waits])
+    expect(page.locator("#work")).to_have_attribute("data-unsaved", "0")
     page.goto(portal.url)
     expect(page.get_by_text("5 answered by you")).to_be_visible()
 

@@ -204,6 +204,10 @@ def features(run: Run, objects: list[DataObject]) -> NDArray[np.float32]:
         if len(rows) == len(objects):
             return rows
     rows = compute_features(run, objects)
+    if run.task_type.media == "text":
+        from trueground.autolabel.features import reduce_to_pool
+
+        rows = reduce_to_pool(rows)
     buffer = io.BytesIO()
     np.save(buffer, rows, allow_pickle=False)
     run.storage.write_bytes(uri, buffer.getvalue())

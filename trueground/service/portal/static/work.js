@@ -6,19 +6,24 @@ const frames = document.getElementById('frames');
 const notice = document.getElementById('notice');
 const { prefix, job, csrf } = root.dataset;
 const RETRY = 2000;
+const KEEPALIVE_BYTES = 60000;   // what browsers let outlive a page
 
 let current = null;   // { assignment, frame, seconds, since }
 let ahead = null;     // the next task, or a promise of it while it is fetched
 let done = Number(root.dataset.done);
 let left = Number(root.dataset.left);
+let handedIn = Promise.resolve();   // what was answered or given back is with the service
 let leaving = false;
+let unsaved = 0;      // answers on their way to the service
 
-async function call(path, body, options = {}) {
+async function call(path, body) {
+  const text = JSON.stringify(body);
   const answer = await fetch(prefix + path, {
     method: 'POST',
     headers: { 'Content-Type': 'application/json', 'X-CSRF-Token': csrf },
-    body: JSON.stringify(body),
-    ...options,
+    body: text,
+    // Somebody who submits and leaves at once must not take the answer along.
+    keepalive: text.length < KEEPALIVE_BYTES,
   });
   if (answer.status === 401) { location.href = `${prefix}/signin?next=${encodeURIComponent(location.pathname)}`; throw new Error('signed out'); }
   const content = answer.status === 204 ? {} : await answer.json().catch(() => ({}));
@@ -54,8 +59,6 @@ async function fetchTask() {
   frame.title = 'Task';
   frame.className = 'ahead';
   frame.src = assignment.frameUrl;
-  // A frame that is still empty loses the focus it was given when its document arrives.
-  frame.addEventListener('load', () => { if (current?.frame === frame) frame.focus(); });
   frames.append(frame);
   return { assignment, frame, seconds: 0, since: null };
 }
@@ -68,20 +71,23 @@ function show(task) {
   frames.querySelector('.loading')?.remove();
   if (!task) { left = 0; count(); return; }
   task.frame.className = '';
-  task.frame.focus();
   performance.mark('revealed');
   task.since = document.hidden ? null : performance.now();
-  ahead = fetchTask();
+  ahead = fetchWhenHandedIn();
 }
 
+// Not before: the service would count the task that is being handed in as still held, and give it out again.
+function fetchWhenHandedIn() { return handedIn.then(fetchTask); }
+
 async function showNext() {
-  const task = await ahead ?? await fetchTask();
+  const task = await ahead ?? await fetchWhenHandedIn();
   show(task);
 }
 
 function count() {
   document.getElementById('done').textContent = done;
   document.getElementById('left').textContent = Math.max(0, left);
+  root.dataset.unsaved = unsaved;
 }
 
 // Time is work time only while the page can be seen.
@@ -93,19 +99,25 @@ document.addEventListener('visibilitychange', () => {
   else if (current) current.since = performance.now();
 });
 
-async function submit(task, answerContent) {
-  pauseClock(task);
+// One after the other, each until the service has taken or refused it.
+function handIn(task, path, body, trouble) {
   current = null;
   task.frame.remove();
-  done += 1; left -= 1; count();
+  const answered = handedIn.then(() => callUntilAnswered(`/api/assignments/${task.assignment.id}/${path}`, body, trouble));
+  handedIn = answered.catch(() => {});
+  showNext();
+  return answered;
+}
+
+async function submit(task, answerContent) {
+  pauseClock(task);
+  done += 1; left -= 1; unsaved += 1; count();
   performance.mark('submitted');
-  const shown = showNext();
-  const path = `/api/assignments/${task.assignment.id}/answer`;
-  const { status, content } = await callUntilAnswered(
-    path, { answerContent, secondsActive: task.seconds }, 'Your answer is not saved yet. Trying again …');
-  if (status === 200) { done = content.answeredByMe; say(''); } else { done -= 1; say(content.message || 'The answer was not taken.'); }
+  const body = { answerContent, secondsActive: task.seconds };
+  const { status, content } = await handIn(task, 'answer', body, 'Your answer is not saved yet. Trying again …');
+  unsaved -= 1;
+  if (status === 200) { done = content.answeredByMe + unsaved; say(''); } else { done -= 1; say(content.message || 'The answer was not taken.'); }
   count();
-  await shown;
 }
 
 window.addEventListener('message', (event) => {
@@ -117,24 +129,17 @@ window.addEventListener('message', (event) => {
   }
 });
 
-document.getElementById('release').addEventListener('click', async () => {
-  const task = current;
-  if (!task) return;
-  current = null;
-  task.frame.remove();
-  // Fetched before the release, so that the same task does not come straight back.
-  const shown = showNext();
-  await callUntilAnswered(`/api/assignments/${task.assignment.id}/release`, {}, 'No connection. Trying again …');
-  await shown;
+document.getElementById('release').addEventListener('click', () => {
+  if (current) handIn(current, 'release', {}, 'No connection. Trying again …');
 });
 
-// Keys work wherever the focus is: those that this page does not use itself go on to the task.
+// The focus stays on this page, and the keys that tasks use go on to the task on the screen. Moving the focus from frame
+// to frame instead takes the browser a moment, in which keys of somebody quick reach the task that is gone.
 document.addEventListener('keydown', (event) => {
-  if (!current || event.ctrlKey || event.metaKey || event.altKey || event.target.closest('a, button')) return;
+  if (!current || event.ctrlKey || event.metaKey || event.altKey || event.repeat || event.target.closest('a, button')) return;
   if (/^[0-9]$|^Enter$/.test(event.key)) {
     event.preventDefault();
     current.frame.contentWindow.postMessage({ trueground: 'key', key: event.key }, '*');
-    current.frame.focus();
   }
 });
 
@@ -142,10 +147,11 @@ document.addEventListener('keydown', (event) => {
 window.addEventListener('pagehide', async () => {
   if (leaving) return;
   leaving = true;
-  const giveBack = (task) => task && call(`/api/assignments/${task.assignment.id}/release`, {}, { keepalive: true }).catch(() => {});
+  const giveBack = (task) => task && call(`/api/assignments/${task.assignment.id}/release`, {}).catch(() => {});
   giveBack(current);
   giveBack(await ahead);
 });
+window.addEventListener('beforeunload', (event) => { if (unsaved) event.preventDefault(); });
 window.addEventListener('pageshow', (event) => { if (event.persisted) location.reload(); });
 
 fetchTask().then(show);

@@ -56,6 +56,8 @@ document.addEventListener('DOMContentLoaded', () => setTimeout(() => {
 // Keys that the page around the frame passes on.
 window.addEventListener('message', (event) => {
   if (event.source === window.parent && event.data?.trueground === 'key') {
-    document.dispatchEvent(new KeyboardEvent('keydown', { key: event.data.key, bubbles: true, cancelable: true }));
+    for (const type of ['keydown', 'keyup']) {
+      document.body.dispatchEvent(new KeyboardEvent(type, { key: event.data.key, bubbles: true, cancelable: true }));
+    }
   }
 });

@@ -20,11 +20,15 @@ class CrowdForm extends CrowdElement {
       // A template's own listener may be added later than this one, and may still say no.
       queueMicrotask(() => { if (!this.refused) this.send(); this.refused = false; });
     });
+    // On release: submitting takes this frame away, and a key that is still down would be lost with it.
     document.addEventListener('keydown', (event) => {
       const typing = event.target.closest?.('input, textarea, select');
-      if (event.key !== 'Enter' || (typing && !(event.ctrlKey || event.metaKey)) || event.target.closest?.('button, a, dialog')) return;
-      event.preventDefault();
-      this.submit();
+      const own = event.target.closest?.('button, a, dialog');
+      this.entering = event.key === 'Enter' && !own && (!typing || event.ctrlKey || event.metaKey);
+      if (this.entering) event.preventDefault();
+    });
+    document.addEventListener('keyup', (event) => {
+      if (event.key === 'Enter' && this.entering) { this.entering = false; this.submit(); }
     });
   }
 
