@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 
-from airflow.providers.standard.operators.hitl import ApprovalOperator
+from airflow.providers.standard.operators.hitl import ApprovalOperator, HITLOperator
 from airflow.sdk import DAG, Asset, Param, TaskGroup, TriggerRule, chain
 from operators.connections import PROJECTS_FOLDER, data_root
 from operators.labeling_job import LabelingJobOperator
@@ -20,7 +20,13 @@ from operators.rounds import (
     FinishRoundOperator,
     TrainModelOperator,
 )
-from operators.verification import AdjustLabelsOperator, ChooseLabelsToVerifyOperator, CollectJudgementsOperator
+from operators.verification import (
+    AdjustLabelsOperator,
+    ChooseDisputesOperator,
+    ChooseLabelsToVerifyOperator,
+    CollectJudgementsOperator,
+    RecordDecisionsOperator,
+)
 
 from trueground.project import Project, load_projects
 
@@ -48,8 +54,8 @@ def label_round(file: str, number: int) -> TaskGroup:
     return group
 
 
-def verify_and_adjust(file: str) -> TaskGroup:
-    """People judge labels; what they reject, other people label again."""
+def verify_and_adjust(file: str, project: Project) -> TaskGroup:
+    """People judge labels; what they reject, other people label again; what stays in doubt, one person decides."""
     with TaskGroup("verify") as group:
         choose = ChooseLabelsToVerifyOperator(task_id="choose", project=file, **EVEN_IF_SKIPPED)
         verify = LabelingJobOperator(
@@ -61,6 +67,13 @@ def verify_and_adjust(file: str) -> TaskGroup:
         )
         correct = AdjustLabelsOperator(task_id="correct", project=file, job=adjust.output)
         chain(choose, verify, judge, adjust, correct)
+        if project.verification.adjudicate:
+            disputes = ChooseDisputesOperator(task_id="disputes", project=file)
+            decide = HITLOperator.partial(task_id="decide", options=list(project.task.labels)).expand_kwargs(
+                disputes.output
+            )
+            record = RecordDecisionsOperator(task_id="record", project=file, decisions=decide.output)
+            chain(correct, disputes, decide, record)
     return group
 
 
@@ -95,7 +108,7 @@ def labeling_dag(file: str, project: Project) -> DAG:
         rounds = [label_round(file, number) for number in range(1, project.rounds.maximum + 1)]
         steps: list = [start, check, *rounds]
         if project.verification.enabled:
-            steps.append(verify_and_adjust(file))
+            steps.append(verify_and_adjust(file, project))
         steps.append(CheckLabelsOperator(task_id="check_labels", project=file, **EVEN_IF_SKIPPED))
         if project.approval.required:
             steps.append(

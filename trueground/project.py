@@ -114,13 +114,14 @@ class AutoLabel(_Part):
 
 
 class VerificationSettings(_Part):
-    """The second look: how many labels drawn at random, and how many of the least sure."""
+    """The second look: how many labels drawn at random, how many of the least sure, how many one person decides."""
 
     enabled: bool = True
     team: str = "reviewers"
     workers_per_object: Annotated[int, Field(ge=1, le=9)] = 1
     sample: Annotated[int, Field(ge=0)] = 200
     least_sure: Annotated[int, Field(ge=0)] = 50
+    adjudicate: Annotated[int, Field(ge=0, le=100)] = 0
 
 
 class Approval(_Part):

@@ -62,3 +62,40 @@ class AdjustLabelsOperator(_JobResultOperator):
         counts = verification.adjust(run, self.job["output"])
         self.log.info("%d labels looked at again, %d changed", counts["looked_at"], counts["changed"])
         return counts
+
+
+class ChooseDisputesOperator(ProjectOperator):
+    """The labels that are still in doubt after adjustment, as questions for one person; skips where there are none."""
+
+    def __init__(self, **kwargs: Any) -> None:
+        # A list of questions, one for each mapped task; it has no parts to name.
+        super().__init__(multiple_outputs=False, **kwargs)
+
+    def step(self, run: Run, context: Context) -> Any:
+        """Return ``subject`` and ``body`` of each question."""
+        from trueground.review import adjudication
+
+        questions = adjudication.choose(run)
+        if not questions:
+            raise AirflowSkipException("no label is in doubt")
+        return questions
+
+
+class RecordDecisionsOperator(ProjectOperator):
+    """Keep what one person decided.
+
+    Args:
+        decisions: what the mapped human-in-the-loop tasks returned, in the order of the questions. Templated.
+    """
+
+    template_fields = (*ProjectOperator.template_fields, "decisions")
+
+    def __init__(self, *, decisions: Any, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.decisions = decisions
+
+    def step(self, run: Run, context: Context) -> dict[str, Any]:
+        """Write the decisions into the run."""
+        from trueground.review import adjudication
+
+        return {"decided": adjudication.decide(run, [decision["chosen_options"][0] for decision in self.decisions])}

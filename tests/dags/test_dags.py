@@ -107,3 +107,15 @@ def test_a_project_may_want_an_approval_before_publishing(tmp_path: Path) -> Non
     )
     said = parse(projects, tmp_path, code)
     assert "APPROVE ApprovalOperator check_labels publish" in said
+
+
+def test_a_project_may_have_one_person_decide_what_stays_in_doubt(tmp_path: Path) -> None:
+    projects = tmp_path / "projects"
+    projects.mkdir()
+    text = (ROOT / "include" / "projects" / "digits.yaml").read_text()
+    (projects / "digits.yaml").write_text(text.replace("adjudicate: 0", "adjudicate: 5"))
+    code = PARSE + (
+        'decide = bag.dags["label_digits"].get_task("verify.decide")\n'
+        'print("DECIDE", decide.is_mapped, *decide.upstream_task_ids, *decide.downstream_task_ids)\n'
+    )
+    assert "DECIDE True verify.disputes verify.record" in parse(projects, tmp_path, code)

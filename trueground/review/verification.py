@@ -26,6 +26,10 @@ JUDGEMENTS = [RIGHT, WRONG]
 """The categories of a verification task, in this order."""
 
 
+DECISIONS = ("adjudication", "labels.jsonl")
+"""Where a run keeps what one person decided; see :mod:`trueground.review.adjudication`."""
+
+
 @dataclass(frozen=True)
 class Choice:
     """Which labels are judged. The lists hold object keys.
@@ -125,7 +129,8 @@ def adjust(run: Run, job_output: str) -> dict[str, int]:
 def final_labels(run: Run) -> dict[str, Label]:
     """The labels after verification and adjustment, by object key.
 
-    A label that people looked at again is consolidated from all answers it ever got, and counts as human.
+    A label that people looked at again is consolidated from all answers it ever got, and counts as human; what one
+    person decided afterwards stands.
     ``extra["adjustment-status"]`` tells ``adjusted`` from ``unadjusted``, as on AWS.
     """
     before = labels_before(run)
@@ -134,6 +139,7 @@ def final_labels(run: Run) -> dict[str, Label]:
         return before
     looked_at = {answer.object_id for answer in adjustments}
     again = consolidate_run(run, [*round_answers(run, last_round(run)), *adjustments])
+    again |= run.read_labels(*DECISIONS)
     return {**before, **{key: _adjusted(before[key], again[key]) for key in looked_at if key in again}}
 
 
