@@ -7,6 +7,9 @@ unseen labels break the promise is at most the ``delta`` of that round. A round'
 drawn, from the number of earlier proposals alone, and all of them (and of the two sets that a round may accept) add up
 to the project's ``1 - confidence`` at most. So by Boole's inequality the chance that *any* accepted set breaks its
 promise stays below it; and where every set keeps the promise, their union does.
+
+What is promised is agreement with what people said of the audited objects; it carries over to the truth as far as
+people's own errors do not coincide with the machine's.
 """
 
 from __future__ import annotations

@@ -16,6 +16,18 @@ WIDTHS = (0.25, 0.5, 1.0, 2.0)
 RIDGES = (1e-4, 1e-3, 1e-2, 1e-1, 1.0)
 CHUNK = 4096
 FORMAT = 1
+STATE = {
+    "classes_",
+    "coefficients_",
+    "gamma_",
+    "landmarks_",
+    "leave_one_out_proba_",
+    "mean_",
+    "scale_",
+    "targets_",
+    "temperature_",
+}
+"""What a fitted model is made of."""
 
 
 class LabelModel(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
@@ -127,6 +139,8 @@ class LabelModel(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
             raise InputError(f"not a model file: {error}") from error
         if not isinstance(state, dict) or state.pop("trueground label model", None) != FORMAT:
             raise InputError("the model file is of another version", hint="Train the model again.")
+        if set(state) != STATE:
+            raise InputError("the model file lacks parts of a model, or holds others", hint="Train the model again.")
         model = cls()
         for name, value in state.items():
             setattr(model, name, value)
