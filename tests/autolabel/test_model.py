@@ -66,6 +66,13 @@ def test_objects_with_other_features_are_refused_in_words() -> None:
         model.predict(np.zeros((2, 5)))
 
 
+def test_a_model_file_with_missing_parts_is_refused() -> None:
+    from skops import io as skops
+
+    with pytest.raises(InputError, match="lacks parts"):
+        LabelModel.from_bytes(skops.dumps({"trueground label model": module.FORMAT, "gamma_": 1.0}))
+
+
 def test_one_class_is_nothing_to_learn_from() -> None:
     with pytest.raises(ValueError, match="two classes"):
         LabelModel().fit([[0.0], [1.0]], ["a", "a"])
