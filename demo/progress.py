@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import time
 from typing import Any
 from urllib.parse import quote
@@ -83,8 +84,6 @@ def result_of(airflow: LocalAirflow, dag_id: str, run_id: str, task_id: str) -> 
 
 
 def _xcom(airflow: LocalAirflow, path: str, task: str, key: str) -> Any:
-    import json
-
     try:
         entry = airflow.api("GET", f"{path}/taskInstances/{task}/xcomEntries/{key}", params={"deserialize": "false"})
     except httpx.HTTPStatusError:
