@@ -13,6 +13,8 @@ with DAG(
     dag_id="stop_labeling_job",
     schedule=None,
     catchup=False,
+    # Airflow fails a task whose answer comes before its scheduler has seen that it waits; then it asks again.
+    default_args={"retries": 2, "retry_delay": 5},
     tags=["labeling"],
     doc_md=__doc__,
     params={
