@@ -163,6 +163,9 @@ def test_a_manager_sees_who_did_what_and_what_an_airflow_task_waits_for(
     # The claimed 2.5 s are more than passed since the task was taken.
     assert 0 <= facts["workers"][0]["median_seconds"] < 2.5
     assert "animals" in boss.get("/airflow/task", params=tags).text
+    twin = "/api/airflow/task"
+    assert boss.get(twin, params=tags).json()["job"]["name"] == "animals"
+    assert boss.get(twin, params={**tags, "task": "other"}).json() == {"job": None}
     assert "has started none" in boss.get("/airflow/task", params={**tags, "task": "other"}).text
     assert boss.get("/jobs/nothing").status_code == 404
 

@@ -20,6 +20,7 @@ from trueground.service.portal.session import (
     service_of,
     start,
 )
+from trueground.service.portal.waiting import job_of_task
 
 router = APIRouter(prefix="/api")
 
@@ -143,3 +144,10 @@ def jobs(request: Request, who: Manager) -> dict[str, Any]:
 def job(request: Request, name: str, who: Manager) -> dict[str, Any]:
     """One job with who did what, for managers."""
     return asdict(progress.job_progress(service_of(request).db, name))
+
+
+@router.get("/airflow/task")
+def airflow_task(request: Request, who: Manager, dag: str, run: str, task: str, map: str = "-1") -> dict[str, Any]:
+    """What a task in Airflow waits for, for managers; ``{"job": null}`` where it has started no labeling job."""
+    found = job_of_task(service_of(request).db, dag=dag, run=run, task=task, map_index=map)
+    return {"job": asdict(found) if found else None}

@@ -66,7 +66,10 @@ def install(app: FastAPI, error_page: ErrorPage) -> None:
 
     @app.exception_handler(HTTPException)
     def http(request: Request, error: HTTPException) -> Response:
-        return answer(request, error.status_code, "not-found" if error.status_code == 404 else "http", error.detail)
+        if error.status_code == 404:
+            message = "There is nothing at this address." if error.detail == "Not Found" else error.detail
+            return answer(request, 404, "not-found", message)
+        return answer(request, error.status_code, "http", error.detail)
 
 
 def _wants_json(request: Request) -> bool:

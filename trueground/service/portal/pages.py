@@ -23,12 +23,11 @@ from trueground.service.portal.session import (
     start,
 )
 from trueground.service.portal.static import asset
+from trueground.service.portal.waiting import job_of_task
 from trueground.service.security import Identity
 
 router = APIRouter()
 
-TAG = "trueground:"
-"""Prefix of the tags that Airflow's operators put on their jobs."""
 STATUS_WORDS = {
     "Initializing": "starting",
     "InProgress": "open",
@@ -105,14 +104,10 @@ def job(request: Request, name: str, who: Manager) -> Response:
 @router.get("/airflow/task")
 def airflow_task(request: Request, who: Manager, dag: str, run: str, task: str, map: str = "-1") -> Response:
     """What a task in Airflow waits for: the labeling job that carries its tags."""
-    wanted = {f"{TAG}dag": dag, f"{TAG}run": run, f"{TAG}task": task}
-    if map.lstrip("-").isdigit() and int(map) >= 0:
-        wanted[f"{TAG}map"] = map
-    db = service_of(request).db
-    found = progress.find_by_tags(db, wanted)
-    if not found:
+    found = job_of_task(service_of(request).db, dag=dag, run=run, task=task, map_index=map)
+    if found is None:
         return _page(request, "no_job.html", who, dag=dag, task=task)
-    return _page(request, "job.html", who, job=progress.job_progress(db, found[0].name))
+    return _page(request, "job.html", who, job=found)
 
 
 def error_page(request: Request, status: int, message: str) -> HTMLResponse:

@@ -47,17 +47,22 @@ def identity(request: Request) -> Identity:
     return found
 
 
-def manager(who: Annotated[Identity, Depends(identity)]) -> Identity:
+def manager(request: Request, who: Annotated[Identity, Depends(identity)]) -> Identity:
     """A manager. Raises :class:`Forbidden` for others."""
     if who.kind != "manager":
-        raise Forbidden("this page is for managers")
+        # Someone who manages in Airflow may have signed in here as a worker as well.
+        external = service_of(request).external_identity
+        outside = external(request) if external else None
+        if outside is None or outside.kind != "manager":
+            raise Forbidden("this page is for managers")
+        return outside
     return who
 
 
 def worker(who: Annotated[Identity, Depends(identity)]) -> str:
-    """The worker id of who is signed in. Raises :class:`Forbidden` for someone without an account of their own."""
+    """The worker id of who is signed in. Raises :class:`SignInNeeded` for someone without an account of their own."""
     if who.worker_id is None:
-        raise Forbidden("labeling needs an account of the portal")
+        raise SignInNeeded
     return who.worker_id
 
 
