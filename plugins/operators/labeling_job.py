@@ -11,7 +11,7 @@ from airflow.sdk.exceptions import AirflowFailException
 
 from operators.base import ProjectOperator
 from operators.connections import TEMPLATES_FOLDER, LabelingServiceHook
-from operators.triggers import JOB_OVER, LabelingJobTrigger
+from operators.triggers import OVER, LabelingJobTrigger
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -158,7 +158,7 @@ class StopLabelingJobOperator(BaseOperator):
         job = _describe(client, self.job_name)
         if job is None:
             raise AirflowFailException(f"there is no labeling job named {self.job_name!r}")
-        if job["LabelingJobStatus"] not in (*JOB_OVER, "Stopping"):
+        if job["LabelingJobStatus"] not in (*OVER, "Stopping"):
             client.stop_labeling_job(LabelingJobName=self.job_name)
         return {"job_name": self.job_name, "status_before": job["LabelingJobStatus"]}
 

@@ -12,8 +12,8 @@ from botocore.exceptions import BotoCoreError, ClientError
 
 from operators.connections import HumanLoopHook, LabelingServiceHook
 
-JOB_OVER = ("Completed", "Failed", "Stopped")
-LOOP_OVER = ("Completed", "Failed", "Stopped")
+OVER = ("Completed", "Failed", "Stopped")
+"""How labeling jobs and human loops end."""
 
 LONGEST_PAUSE = 60.0
 """Seconds between attempts, at the most, while the service cannot be reached."""
@@ -96,7 +96,7 @@ class LabelingJobTrigger(PollingTrigger):
         if counters != self._seen:
             self._seen = counters
             self.log.info("%s: %s, %s", self.job_name, job["LabelingJobStatus"], counters)
-        if job["LabelingJobStatus"] not in JOB_OVER:
+        if job["LabelingJobStatus"] not in OVER:
             return None
         return {"job_name": self.job_name, "status": job["LabelingJobStatus"]}
 
@@ -121,7 +121,7 @@ class HumanLoopsTrigger(PollingTrigger):
             if name in self._over:
                 continue
             loop = await client.describe_human_loop(HumanLoopName=name)
-            if loop["HumanLoopStatus"] not in LOOP_OVER:
+            if loop["HumanLoopStatus"] not in OVER:
                 return None
             self._over[name] = loop["HumanLoopStatus"]
         return {"human_loops": self._over}

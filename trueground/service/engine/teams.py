@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, Row, func, insert, select
+from sqlalchemy import Connection, Row, Table, func, insert, select
 from sqlalchemy.exc import IntegrityError
 
 from trueground.service.engine import tags
@@ -87,12 +87,7 @@ def list_workforces(
     token: str | None = None,
 ) -> Page[Workforce]:
     """A page of workforces, sorted by ``Name`` or ``CreateDate``."""
-    query = select(workforces)
-    if name_contains:
-        query = query.where(func.lower(workforces.c.name).contains(name_contains.lower(), autoescape=True))
-    column = workforces.c.created_at if sort_by == "CreateDate" else workforces.c.name
-    with db.read() as connection:
-        page = page_of(connection, query, column, workforces.c.name, descending=descending, limit=limit, token=token)
+    page = _page(db, workforces, name_contains, sort_by, descending, limit, token)
     return Page([_workforce(settings, row) for row in page.items], page.token)
 
 
@@ -144,13 +139,20 @@ def list_workteams(
     token: str | None = None,
 ) -> Page[Workteam]:
     """A page of work teams, sorted by ``Name`` or ``CreateDate``."""
-    query = select(workteams)
-    if name_contains:
-        query = query.where(func.lower(workteams.c.name).contains(name_contains.lower(), autoescape=True))
-    column = workteams.c.created_at if sort_by == "CreateDate" else workteams.c.name
-    with db.read() as connection:
-        page = page_of(connection, query, column, workteams.c.name, descending=descending, limit=limit, token=token)
+    page = _page(db, workteams, name_contains, sort_by, descending, limit, token)
     return Page([_workteam(settings, row) for row in page.items], page.token)
+
+
+def _page(
+    db: Database, table: Table, name_contains: str | None, sort_by: str, descending: bool, limit: int, token: str | None
+) -> Page[Row[Any]]:
+    """A page of a table's rows; the table has the columns ``name`` and ``created_at``."""
+    query = select(table)
+    if name_contains:
+        query = query.where(func.lower(table.c.name).contains(name_contains.lower(), autoescape=True))
+    column = table.c.created_at if sort_by == "CreateDate" else table.c.name
+    with db.read() as connection:
+        return page_of(connection, query, column, table.c.name, descending=descending, limit=limit, token=token)
 
 
 def groups_of_workteam(db: Database, name: str) -> list[str]:
