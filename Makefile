@@ -27,8 +27,8 @@ test: $(VENV)/.installed-test chromium  ## lint, then all tests
 	$(BIN)/python -m pytest -m "$(QUICK)" -n 2 --dist loadfile
 	$(BIN)/python -m pytest -m "not ($(QUICK))"
 
-test-fast: $(VENV)/.installed-test  ## the tests that need no browser and no running Airflow
-	$(BIN)/python -m pytest -m "$(QUICK)" -n 2 --dist loadfile
+test-fast: $(VENV)/.installed-test  ## the quick tests, two minutes of them
+	$(BIN)/python -m pytest -m "$(QUICK) and not thorough" -n 2 --dist loadfile
 
 lint: $(VENV)/.installed-test  ## style and types
 	$(BIN)/ruff check .

@@ -63,11 +63,11 @@ def add_team(db: Database, settings: ServiceSettings, name: str) -> None:
 
 
 def add_manager(db: Database, username: str, password: str) -> None:
-    """Make the first account that may see all jobs, unless there is one of the name."""
+    """Make the first account: an admin, who invites the others; unless there is one of the name."""
     try:
         accounts.get_worker(db, username)
     except NotFound:
-        accounts.add_worker(db, username, password, role="manager")
+        accounts.add_worker(db, username, password, role="admin")
         print(f"{username} may sign in to the portal with TRUEGROUND_MANAGER_PASSWORD")
 
 

@@ -15,7 +15,9 @@ if TYPE_CHECKING:
 
 
 def identity_of(request: Request) -> Identity | None:
-    """The portal's manager, where the browser's Airflow session may edit DAGs; ``None`` for anyone else."""
+    """A manager of the portal, where the browser's Airflow session may edit DAGs; an admin, where it may also edit
+    connections; ``None`` for anyone else.
+    """
     from airflow.api_fastapi.app import get_auth_manager
     from airflow.api_fastapi.auth.managers.base_auth_manager import COOKIE_NAME_JWT_TOKEN
     from airflow.api_fastapi.core_api.security import resolve_user_from_token
@@ -34,4 +36,12 @@ def identity_of(request: Request) -> Identity | None:
     manager = get_auth_manager()
     if not manager.is_authorized_dag(method="PUT", user=user):
         return None
-    return Identity(kind="manager", username=str(user.get_id()), name=user.get_name(), worker_id=None, source="airflow")
+    # Whoever may change connections can put any access key into one, and so act for the service as they like.
+    admin = manager.is_authorized_connection(method="PUT", user=user)
+    return Identity(
+        kind="admin" if admin else "manager",
+        username=str(user.get_id()),
+        name=user.get_name(),
+        worker_id=None,
+        source="airflow",
+    )

@@ -20,12 +20,14 @@ class _ServedOnDemand:
 
     def __iter__(self) -> Iterator[dict[str, Any]]:
         if not self._apps:
+            import airflow_assets
             from airflow_identity import identity_of
 
             from trueground.service.app import create_app
             from trueground.service.settings import ServiceSettings
 
             app = create_app(ServiceSettings.from_environment(), external_identity=identity_of)
+            airflow_assets.install(app)
             self._apps.append({"app": app, "url_prefix": PORTAL_PREFIX, "name": "Trueground"})
         return iter(self._apps)
 

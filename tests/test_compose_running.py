@@ -273,4 +273,4 @@ def test_the_portal_in_airflow_and_the_labeling_service_share_one_store(stack: S
             f"{base}/api/session", json.dumps(body).encode(), {"Content-Type": "application/json"}, method="POST"
         )
         with urllib.request.urlopen(request, timeout=20) as answer:
-            assert json.load(answer)["worker"]["role"] == "manager", base
+            assert json.load(answer)["worker"]["role"] == "admin", base

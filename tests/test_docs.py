@@ -68,3 +68,10 @@ def test_the_connections_of_the_guide_lead_where_it_says() -> None:
     for fields, endpoint in ((here, "http://labeling:8000/aws"), (aws, None)):
         connection = Connection(conn_id="trueground", **{**fields, "extra": json.dumps(fields["extra"])})
         assert AwsConnectionWrapper(connection).get_service_endpoint_url(service_name="sagemaker") == endpoint
+
+
+def test_the_tests_that_the_page_on_security_names_exist() -> None:
+    named = re.findall(r"`(tests/[\w/]+\.py)::(\w+)`", (ROOT / "docs" / "security.md").read_text())
+    assert len(named) > 20
+    for file, name in named:
+        assert re.search(rf"^def {name}\(", (ROOT / file).read_text(), re.M), f"{file}::{name}"

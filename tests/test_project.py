@@ -85,8 +85,9 @@ def test_the_demos_project_shows_every_field_there_is() -> None:
     # The fields of which a project takes another, or the default, stand in comments.
     text = DIGITS.read_text()
     expected = names(Project)
-    assert "# manifest:" in text
+    assert "# manifest:" in text and "# most_workers_per_object:" in text and "# gold:" in text
     del expected["data"]["manifest"], expected["task"]["template"]
+    del expected["people"]["most_workers_per_object"], expected["people"]["gold"]
     assert shown(yaml.safe_load(text)) == expected
 
 
@@ -278,3 +279,18 @@ def test_job_names_are_readable_and_differ_between_projects_and_outputs(load: Lo
         for text in (SMALL, changed("name: birds", "name: words"), changed("birds/labels", "birds/labels2"))
     }
     assert len(names) == 3 and sum(name.startswith("birds-round-1-") for name in names) == 2
+
+
+def test_a_project_may_ask_for_as_many_workers_as_it_takes_and_for_gold_objects(load: Load, tmp_path: Path) -> None:
+    people = (
+        "people: {team: annotators, workers_per_object: 1, most_workers_per_object: 4, gold: {manifest: gold.manifest}}"
+    )
+    project = load(SMALL.replace("people: {team: annotators}", people))
+    assert project.people.confidence == 0.95
+    assert project.people.gold is not None
+    assert project.people.gold.manifest == file_uri(tmp_path / "data/gold.manifest")
+
+
+def test_the_most_workers_cannot_be_fewer_than_the_least(mistake: Callable[..., InputError]) -> None:
+    people = "people: {team: annotators, workers_per_object: 3, most_workers_per_object: 2}"
+    assert "people" in str(mistake(SMALL.replace("people: {team: annotators}", people)).field)

@@ -6,11 +6,11 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import boto3
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tests.s3_server import S3Server, serve_s3
 from trueground import storage as paths
 from trueground.errors import InputError, OutsideDataRootError
 from trueground.storage import Storage, file_uri
@@ -19,19 +19,8 @@ from trueground.storage import Storage, file_uri
 @pytest.fixture(scope="module")
 def s3() -> Iterator[tuple[Storage, Any]]:
     """Storage at a real S3 server on this machine with the bucket ``data``, and boto3's client for it."""
-    from moto.server import ThreadedMotoServer
-
-    server = ThreadedMotoServer("127.0.0.1", 0, verbose=False)
-    server.start()
-    host, port = server.get_host_and_port()
-    url = f"http://{host}:{port}"
-    client = boto3.client(
-        "s3", endpoint_url=url, aws_access_key_id="x", aws_secret_access_key="x", region_name="us-east-1"
-    )
-    client.create_bucket(Bucket="data")
-    options = {"key": "x", "secret": "x", "endpoint_url": url, "client_kwargs": {"region_name": "us-east-1"}}
-    yield Storage(s3_options=options), client
-    server.stop()
+    with serve_s3("data") as server:
+        yield Storage(s3_options=server.options), server.client()
 
 
 @pytest.fixture(params=["file", "s3"])
@@ -212,12 +201,31 @@ def _write_by_another_process(storage: Storage, uri: str) -> None:
     if uri.startswith("file:"):
         Path(uri.removeprefix("file://")).write_bytes(b"")
         return
-    options = storage.s3_options
-    client = boto3.client(
-        "s3",
-        endpoint_url=options["endpoint_url"],
-        aws_access_key_id="x",
-        aws_secret_access_key="x",
-        region_name="us-east-1",
-    )
+    client = S3Server(storage.s3_options["endpoint_url"]).client()
     client.put_object(Bucket="data", Key=uri.removeprefix("s3://data/"), Body=b"")
+
+
+def test_many_small_files_are_written_at_once_and_replace_what_was_there(tmp_path: Path) -> None:
+    storage = Storage(tmp_path)
+    first = {file_uri(tmp_path / f"out/{number}/a:b.json"): b"1" for number in range(3)}
+    storage.write_all(first)
+    storage.write_all({**first, file_uri(tmp_path / "out/3/deep/er.json"): b"2", file_uri(tmp_path / "top.json"): b"3"})
+    storage.write_all({uri: b"4" for uri in first})
+    found = {str(path.relative_to(tmp_path)): path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}
+    assert found == {
+        "out/0/a:b.json": b"4", "out/1/a:b.json": b"4", "out/2/a:b.json": b"4", "out/3/deep/er.json": b"2",
+        "top.json": b"3",
+    }  # fmt: skip
+    assert (tmp_path / "out/0/a:b.json").stat().st_mode & 0o777 == 0o644
+
+
+def test_no_link_leads_many_small_files_out_of_the_data_root(tmp_path: Path) -> None:
+    root, outside = tmp_path / "root", tmp_path / "outside"
+    (root / "out").mkdir(parents=True)
+    outside.mkdir()
+    (root / "out/1").symlink_to(outside)
+    (root / "link").symlink_to(outside)
+    for uri in ("out/1/a.json", "link/1/a.json", "out/../../outside/2/a.json"):
+        with pytest.raises(OutsideDataRootError):
+            Storage(root).write_all({file_uri(root) + "/" + uri: b"x"})
+    assert list(outside.iterdir()) == []

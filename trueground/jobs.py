@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from trueground.errors import InputError
+from trueground.project import People
 from trueground.review.verification import JUDGEMENTS
 from trueground.run import Run
 from trueground.tasks import label_category_config, task_type
@@ -153,8 +154,21 @@ def prepare_job(
             "TaskTimeLimitInSeconds": people.task_time_limit,
             "TaskAvailabilityLifetimeInSeconds": people.availability,
         },
-        "Tags": [{"Key": key, "Value": value} for key, value in tags.items()],
+        "Tags": [{"Key": key, "Value": value} for key, value in {**tags, **_options(people, kind)}.items()],
     }
+
+
+def _options(people: People, kind: Kind) -> dict[str, str]:
+    """What the AWS API has no member for, as tags that our labeling service reads and AWS only keeps."""
+    options: dict[str, object] = {"priority": people.priority or None}
+    if kind == "label" and people.most_workers_per_object is not None:
+        options |= {"workers-max": people.most_workers_per_object, "confidence": people.confidence}
+    if kind == "label" and people.gold is not None:
+        gold = people.gold
+        options |= {"gold": gold.manifest, "gold-share": gold.share, "qualification": gold.qualification}
+        if gold.limit is not None:
+            options |= {"gold-limit": gold.limit, "gold-policy": gold.policy}
+    return {f"trueground:{name}": str(value) for name, value in options.items() if value is not None}
 
 
 def same_work(request: Mapping[str, Any], job: Mapping[str, Any]) -> bool:

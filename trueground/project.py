@@ -13,7 +13,7 @@ import os
 import re
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 from urllib.parse import quote, urlsplit
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
@@ -87,13 +87,37 @@ class Data(_Part):
         return self
 
 
+class Gold(_Part):
+    """Objects with known labels, mixed unseen among the tasks: their manifest, their share, and what follows."""
+
+    manifest: Annotated[str, Field(min_length=1, max_length=256)]
+    share: Annotated[float, Field(ge=0, le=0.5)] = 0.1
+    limit: Annotated[float, Field(gt=0, le=1)] | None = None
+    policy: Literal["weigh", "ask-again"] = "weigh"
+    qualification: Annotated[int, Field(ge=1, le=100)] | None = None
+
+
 class People(_Part):
-    """Who labels. Times are in seconds."""
+    """Who labels. Times are in seconds.
+
+    With ``most_workers_per_object``, ``workers_per_object`` is the least: one more is asked only while an object's
+    label is less sure than ``confidence``.
+    """
 
     team: Annotated[str, Field(min_length=1)]
     workers_per_object: Annotated[int, Field(ge=1, le=9)] = 3
+    most_workers_per_object: Annotated[int, Field(ge=1, le=9)] | None = None
+    confidence: Annotated[float, Field(gt=0.5, lt=1)] = 0.95
+    priority: Annotated[int, Field(ge=-100, le=100)] = 0
+    gold: Gold | None = None
     task_time_limit: Annotated[int, Field(ge=30, le=28_800)] = 300
     availability: Annotated[int, Field(ge=60, le=2_592_000)] = 864_000
+
+    @model_validator(mode="after")
+    def _least_and_most(self) -> People:
+        if self.most_workers_per_object is not None and self.most_workers_per_object < self.workers_per_object:
+            raise ValueError("most_workers_per_object cannot be less than workers_per_object")
+        return self
 
 
 class Rounds(_Part):
@@ -209,7 +233,7 @@ def load_project(path: str | os.PathLike[str], *, data_root: str | None = None) 
     content, lines = read_yaml(file)
     root = _root(data_root)
     try:
-        for field in ("output", "data.prefix", "data.manifest"):
+        for field in ("output", "data.prefix", "data.manifest", "people.gold.manifest"):
             _make_absolute(content, field, root)
         # By way of JSON, because only there a strict check takes a list for a tuple; what YAML made of an unquoted
         # date or key becomes the text that it was.

@@ -6,7 +6,8 @@ import contextlib
 import os
 import posixpath
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import IO, Any
 from urllib.parse import quote, unquote_to_bytes, urlsplit
@@ -14,6 +15,8 @@ from urllib.parse import quote, unquote_to_bytes, urlsplit
 from trueground.errors import InputError, OutsideDataRootError
 
 SCHEMES = ("file", "s3")
+WRITERS = 8
+"""Files sent to S3 at the same time: each waits for the network."""
 
 
 def join(base: str, *parts: str) -> str:
@@ -84,7 +87,7 @@ class Storage:
         if parts.scheme == "s3":
             # Not urlsplit's path: an S3 key may hold '?' and '#'.
             path = uri.partition("://")[2]
-            if not path.partition("/")[0]:
+            if uri[:5].lower() != "s3://" or not path.partition("/")[0]:
                 raise InputError("an s3:// URI needs a bucket", file=uri, hint="Write s3://bucket/key.")
             return "s3", path
         if parts.scheme == "file":
@@ -114,18 +117,41 @@ class Storage:
         """Raise what any use of this URI would raise, without touching the file."""
         self._path(uri)
 
-    def open(self, uri: str, mode: str = "rb") -> IO[Any]:
-        """Open for reading (``r``, ``rb``), streaming. To write, use :meth:`write_bytes` or :meth:`writer`."""
+    def place(self, uri: str) -> str:
+        """The one spelling of a URI: ``..`` and links are followed, so two URIs of one file have the same.
+
+        Raises what any use of the URI would raise, without touching the file.
+        """
+        return "://".join(self._path(uri))
+
+    def open(self, uri: str, mode: str = "rb", *, block_size: int | None = None) -> IO[Any]:
+        """Open for reading (``r``, ``rb``), streaming. To write, use :meth:`write_bytes` or :meth:`writer`.
+
+        ``block_size``: how much of an S3 object is fetched at once; by default a lot, as for reading it to its end.
+        """
         if mode not in ("r", "rb"):
             raise ValueError("Storage.open only reads; use Storage.writer to write")
         files, path = self._locate(uri)
-        handle: IO[Any] = files.open(path, mode, **({"encoding": "utf-8", "newline": ""} if mode == "r" else {}))
+        options: dict[str, Any] = {"encoding": "utf-8", "newline": ""} if mode == "r" else {}
+        handle: IO[Any] = files.open(path, mode, block_size=block_size, **options)
         return handle
 
     def read_bytes(self, uri: str) -> bytes:
         """The whole file. Raises ``FileNotFoundError`` where there is none."""
         files, path = self._locate(uri)
         data: bytes = files.cat_file(path)
+        return data
+
+    def read_small(self, uri: str, most: int) -> bytes:
+        """The whole file, if it has ``most`` bytes at most; no more than that is ever read.
+
+        Raises:
+            InputError: it is larger.
+        """
+        with self.open(uri) as handle:
+            data: bytes = handle.read(most + 1)
+        if len(data) > most:
+            raise InputError(f"the file is larger than {most:,} bytes", file=uri)
         return data
 
     def read_text(self, uri: str) -> str:
@@ -145,6 +171,52 @@ class Storage:
     def write_text(self, uri: str, text: str) -> None:
         """Write a whole file as UTF-8."""
         self.write_bytes(uri, text.encode("utf-8"))
+
+    def write_all(self, contents: Mapping[str, bytes]) -> None:
+        """Write many small files. When this returns, all of them are on disk.
+
+        Much faster than one by one: local files are brought to disk together, those on S3 are sent at the same time.
+        """
+        local: list[tuple[str, bytes]] = []
+        bases: dict[str, str] = {}
+        with ThreadPoolExecutor(WRITERS) as pool:
+            sent = []
+            for uri, data in contents.items():
+                if urlsplit(uri).scheme == "file":
+                    local.append((self._make_folder(uri, bases), data))
+                else:
+                    sent.append(pool.submit(self.write_bytes, uri, data))
+            _write_local(local)
+            for future in sent:
+                future.result()
+
+    def _make_folder(self, uri: str, bases: dict[str, str]) -> str:
+        """The local path of a file, checked, its folder made.
+
+        To follow the links of a long path costs more than to write a small file. A folder that was not there before
+        is no link; so only the folder it lies in is checked, once.
+        """
+        above = parent(parent(uri))
+        if above not in bases:
+            try:
+                bases[above] = self._path(above)[1]
+            except OutsideDataRootError:
+                # The file lies in the data root itself, or the next line refuses it.
+                return self._path(uri)[1]
+            os.makedirs(bases[above], exist_ok=True)
+        folder = os.path.join(bases[above], os.path.basename(_local_path(parent(uri))))
+        try:
+            os.mkdir(folder)
+        except FileExistsError:
+            return self._path(uri)[1]
+        return os.path.join(folder, os.path.basename(_local_path(uri)))
+
+    def with_kms_key(self, key: str | None) -> Storage:
+        """The same files, but what is written to S3 is encrypted with this KMS key; ``None`` changes nothing."""
+        if not key:
+            return self
+        encryption = {"ServerSideEncryption": "aws:kms", "SSEKMSKeyId": key}
+        return Storage(self.data_root, {**self.s3_options, "s3_additional_kwargs": encryption})
 
     def exists(self, uri: str) -> bool:
         """Whether a file, or a prefix with files below it, is there."""
@@ -170,6 +242,22 @@ class Storage:
         # Not rm(), which takes '*' and '[' in a name as a pattern.
         with contextlib.suppress(FileNotFoundError):
             files.rm_file(path)
+
+
+def _write_local(files: Sequence[tuple[str, bytes]]) -> None:
+    """Write whole files, each under another name first, so that a reader never sees a part."""
+    if not files:
+        return
+    for path, data in files:
+        descriptor = os.open(
+            f"{path}.{os.getpid()}.writing", os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW, 0o644
+        )
+        with os.fdopen(descriptor, "wb") as handle:
+            handle.write(data)
+    # All at once: one by one, each would wait for the disk.
+    os.sync()
+    for path, _ in files:
+        os.replace(f"{path}.{os.getpid()}.writing", path)
 
 
 class AtomicWriter:

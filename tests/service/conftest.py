@@ -12,6 +12,7 @@ import subprocess
 import sys
 import threading
 import time
+import types
 import urllib.request
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, closing, contextmanager, suppress
@@ -55,6 +56,19 @@ TEMPLATE = """<script src="https://assets.crowd.aws/crowd-html-elements.js"></sc
 PIXEL = base64.b64decode("iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAQAAAC1HAwCAAAAC0lEQVR42mNk+A8AAQUBAScY42YAAAAASUVORK5CYII=")
 
 
+# Of the service, `make test-fast` runs these; all others stand for a part of it each, and `make test` runs them all.
+FAST = ("test_assignment", "test_job_options", "test_labeling_jobs", "test_migrations", "test_signature", "test_store")
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark as ``thorough`` what is not among the fast ones."""
+    here = Path(__file__).parent
+    for item in items:
+        if item.path.is_relative_to(here) and item.path.stem not in FAST:
+            item.add_marker(pytest.mark.thorough)
+
+
 @dataclass
 class RunningService:
     """A labeling service that answers at ``url``."""
@@ -68,10 +82,10 @@ class RunningService:
     def data_root(self) -> Path:
         return self.settings.data_root
 
-    def client(self, **overrides: Any) -> Any:
+    def client(self, api: str = "sagemaker", **overrides: Any) -> Any:
         """A real boto3 client with the service's own key, or another."""
         return boto3.client(
-            "sagemaker",
+            api,
             endpoint_url=overrides.pop("endpoint_url", self.url),
             region_name="us-east-1",
             config=Config(retries={"total_max_attempts": 1}, read_timeout=30).merge(overrides.pop("config", Config())),
@@ -109,6 +123,8 @@ class RunningService:
 
     def answer(self, job: str, worker_id: str, label: str | Callable[[int], str] = "dog", most: int = 10**9) -> int:
         """Answer up to ``most`` of the tasks a worker can get in a job; returns how many."""
+        # Jobs are made in another connection to the store: what this one remembers of them may be a second old.
+        self.db.version += 1
         return answer_all(self.db, job, worker_id, label, most)
 
     def wait_for(self, name: str, *statuses: str, seconds: float = 15) -> dict[str, Any]:
@@ -194,7 +210,9 @@ _TOP = (
 @contextmanager
 def running(app: FastAPI) -> Iterator[str]:
     """Serve an app on a free port, in a thread; gives its address."""
-    server = uvicorn.Server(uvicorn.Config(app, port=0, log_level="warning", timeout_graceful_shutdown=2))
+    server = uvicorn.Server(
+        uvicorn.Config(app, port=0, log_level="warning", timeout_graceful_shutdown=2, forwarded_allow_ips=[])
+    )
     thread = threading.Thread(target=server.run, daemon=True)
     thread.start()
     try:
@@ -278,6 +296,80 @@ def service(settings: ServiceSettings) -> Iterator[RunningService]:
 def sagemaker(service: RunningService) -> Any:
     """A boto3 client of the running service."""
     return service.client()
+
+
+@pytest.fixture(scope="session")
+def next_second() -> Callable[[], None]:
+    """Wait for the next second: two requests that are alike within one are one to the service."""
+
+    def wait() -> None:
+        time.sleep(1.001 - time.time() % 1)
+
+    return wait
+
+
+@pytest.fixture
+def a2i(service: RunningService) -> Any:
+    """A boto3 client of the running service's human loops. As by default, it asks again where it is to wait."""
+    return service.client("sagemaker-a2i-runtime", config=Config(retries={"total_max_attempts": 5}))
+
+
+@pytest.fixture
+def make_flow(service: RunningService, sagemaker: Any) -> Callable[..., str]:
+    """Create a flow definition with its UI over boto3: ``make_flow(name, count=1, **members)``; returns its ARN.
+
+    ``members`` replace those of HumanLoopConfig, or those at the top under their own names.
+    """
+
+    def make(name: str = "transcripts", count: int = 1, **members: Any) -> str:
+        arn: str = sagemaker.create_flow_definition(**_flow_request(service, sagemaker, name, count, **members))[
+            "FlowDefinitionArn"
+        ]
+        return arn
+
+    return make
+
+
+@pytest.fixture
+def flow_request(service: RunningService, sagemaker: Any) -> Callable[..., dict[str, Any]]:
+    """A CreateFlowDefinition request whose UI is there; arguments as those of ``make_flow``."""
+
+    def make(name: str = "transcripts", count: int = 1, **members: Any) -> dict[str, Any]:
+        return _flow_request(service, sagemaker, name, count, **members)
+
+    return make
+
+
+REVIEW_TEMPLATE = """<crowd-form>
+  <crowd-text-area name="transcription" value="{{ task.input.words }}"></crowd-text-area>
+</crowd-form>
+"""
+
+
+def _flow_request(service: RunningService, sagemaker: Any, name: str, count: int, **members: Any) -> dict[str, Any]:
+    uis = sagemaker.list_human_task_uis()["HumanTaskUiSummaries"]
+    if f"{name}-ui" not in [ui["HumanTaskUiName"] for ui in uis]:
+        sagemaker.create_human_task_ui(HumanTaskUiName=f"{name}-ui", UiTemplate={"Content": REVIEW_TEMPLATE})
+    request: dict[str, Any] = {
+        "FlowDefinitionName": name,
+        "HumanLoopConfig": {
+            "WorkteamArn": service.settings.arn(f"workteam/private-crowd/{TEAM}"),
+            "HumanTaskUiArn": service.settings.arn(f"human-task-ui/{name}-ui"),
+            "TaskTitle": "Check the transcript",
+            # Requests that are alike within a second are one to the service; no two of these are.
+            "TaskDescription": f"Correct what was heard wrongly ({secrets.token_hex(4)}).",
+            "TaskCount": count,
+        },
+        "OutputConfig": {"S3OutputPath": file_uri(service.data_root / "reviews")},
+        "RoleArn": ROLE,
+    }
+    top = ("HumanLoopRequestSource", "HumanLoopActivationConfig", "OutputConfig", "RoleArn", "Tags", "HumanLoopConfig")
+    for member, value in members.items():
+        place = request if member in top else request["HumanLoopConfig"]
+        place[member] = value
+        if value is None:
+            del place[member]
+    return request
 
 
 @pytest.fixture
@@ -407,6 +499,20 @@ def stored_job(
         return name
 
     return make
+
+
+@pytest.fixture
+def own_functions(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
+    """Register annotation functions with the service: ``own_functions(name=callable)``."""
+
+    def register(**functions: Callable[[dict[str, Any]], Any]) -> None:
+        module = types.ModuleType("functions_of_a_test")
+        vars(module).update(functions)
+        monkeypatch.setitem(sys.modules, module.__name__, module)
+        names = ",".join(f"{name}={module.__name__}:{name}" for name in functions)
+        monkeypatch.setenv("TRUEGROUND_FUNCTIONS", names)
+
+    return register
 
 
 @pytest.fixture(name="answer_all", scope="session")

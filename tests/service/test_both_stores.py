@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import json
 import threading
+import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from typing import Any
 
-import boto3
 import pytest
 from botocore.exceptions import ClientError
 from sqlalchemy import select
 
+from tests.s3_server import S3Server, serve_s3
 from trueground.service.engine import assignment, jobs, progress
 from trueground.service.engine.errors import Closed, InUse
 from trueground.service.engine.finisher import Finisher
@@ -91,6 +92,7 @@ def test_no_answer_that_was_taken_is_missing_from_the_output_of_a_job_stopped_un
                 break
             taken += 1
             started.release()
+            time.sleep(0.005)  # or they would be done before the job is stopped
         return taken
 
     with ThreadPoolExecutor(len(crowd)) as pool:
@@ -115,37 +117,32 @@ def test_no_answer_that_was_taken_is_missing_from_the_output_of_a_job_stopped_un
 
 
 @pytest.fixture
-def s3() -> Iterator[str]:
-    """A real S3 server on this machine, with the bucket ``labels``; gives its address."""
-    from moto.server import ThreadedMotoServer
-
-    server = ThreadedMotoServer("127.0.0.1", 0, verbose=False)
-    server.start()
-    host, port = server.get_host_and_port()
-    url = f"http://{host}:{port}"
-    client = boto3.client(
-        "s3", endpoint_url=url, aws_access_key_id="x", aws_secret_access_key="x", region_name="us-east-1"
-    )
-    client.create_bucket(Bucket="labels")
-    yield url
-    server.stop()
+def s3() -> Iterator[S3Server]:
+    """A real S3 server on this machine, with the bucket ``labels``."""
+    with serve_s3("labels") as server:
+        yield server
 
 
 def test_everything_may_lie_on_s3(
-    s3: str, settings: ServiceSettings, running_service: RunService, job_request: MakeRequest
+    s3: S3Server, settings: ServiceSettings, running_service: RunService, job_request: MakeRequest
 ) -> None:
-    options = {"key": "x", "secret": "x", "endpoint_url": s3, "client_kwargs": {"region_name": "us-east-1"}}
     request = job_request("animals", objects=[{"source-ref": f"s3://labels/images/{n}.png"} for n in range(3)])
     text = json.dumps(request)
-    files = Storage(s3_options=options)
+    files = Storage(s3_options=s3.options)
     for name in ("input.manifest", "template.html", "labels.json"):
         files.write_bytes(f"s3://labels/in/{name}", (settings.data_root / "in/animals" / name).read_bytes())
         text = text.replace(f"file://{settings.data_root}/in/animals/{name}", f"s3://labels/in/{name}")
+    for number in range(3):
+        files.write_bytes(f"s3://labels/images/{number}.png", b"a picture")
     request = json.loads(text.replace(f"file://{settings.data_root}/out", "s3://labels/out"))
-    with running_service(replace(settings, s3_options=options)) as service:
+    with running_service(replace(settings, s3_options=s3.options)) as service:
         worker = service.add_worker("ann")
         service.client().create_labeling_job(**request)
-        service.answer("animals", worker)
+        # The pictures are looked for before people get them.
+        answered, end = 0, time.monotonic() + 15
+        while answered < 3 and time.monotonic() < end:
+            answered += service.answer("animals", worker)
+            time.sleep(0.05)
         job = service.wait_for("animals", "Completed")
     assert job["LabelingJobOutput"]["OutputDatasetS3Uri"] == "s3://labels/out/animals/manifests/output/output.manifest"
     lines = files.read_text(job["LabelingJobOutput"]["OutputDatasetS3Uri"]).splitlines()

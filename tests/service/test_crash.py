@@ -55,7 +55,7 @@ class Annotator:
         raise AssertionError("the service did not come back")
 
     def work(self) -> None:
-        while (task := self.post("/api/work/next", {"job": "animals"})["assignment"]) is not None:
+        while (task := self.post("/api/work/next", {"job": "animals", "holding": []})["assignment"]) is not None:
             content = {"answerContent": ANSWER, "secondsActive": 0.1}
             assert self.post(f"/api/assignments/{task['id']}/answer", content)["accepted"]
             self.acknowledged.append(int(task["objectId"]))
@@ -125,7 +125,7 @@ def test_a_finisher_that_died_while_it_wrote_is_taken_over(
 
     output = settings.data_root / "out/animals/manifests/output/output.manifest"
     # After all answers were written, and the second time in the midst of the output manifest.
-    for method in ("_write_request", "_line"):
+    for method in ("_labels", "_line"):
         monkeypatch.setattr(Output, method, die)
         with pytest.raises(Killed):
             finish(store, settings)
@@ -210,7 +210,7 @@ def test_a_job_that_cannot_be_consolidated_fails_with_the_reason(
     def fail(*_: object, **__: object) -> None:
         raise ArithmeticError("no convergence")
 
-    monkeypatch.setattr(ImageClassification, "consolidate", fail)
+    monkeypatch.setattr(ImageClassification, "consolidator", fail)
     monkeypatch.setattr(finisher, "ATTEMPTS", 2)
     monkeypatch.setattr("time.monotonic", lambda: 0.0 if not later else 1e6)
     later: list[bool] = []

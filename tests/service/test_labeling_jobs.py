@@ -121,7 +121,9 @@ def test_worker_responses_are_written_while_the_job_runs(service: Any, make_job:
     assert wait_until(lambda: list(file.glob("*.json")))
 
 
-def test_stopping_keeps_what_was_answered_and_copies_the_rest(service: Any, sagemaker: Any, make_job: MakeJob) -> None:
+def test_stopping_keeps_what_was_answered_and_copies_the_rest(
+    service: Any, sagemaker: Any, make_job: MakeJob, next_second: Callable[[], None]
+) -> None:
     worker = service.add_worker("ann")
     make_job(objects=4)
     service.answer("animals", worker, most=1)
@@ -134,6 +136,7 @@ def test_stopping_keeps_what_was_answered_and_copies_the_rest(service: Any, sage
     given = (service.data_root / "in/animals/input.manifest").read_text().splitlines()
     written = (service.data_root / "out/animals/manifests/output/output.manifest").read_text().splitlines()
     assert written[2:] == given[2:]
+    next_second()
     with pytest.raises(ClientError, match="only a job in progress can be stopped"):
         sagemaker.stop_labeling_job(LabelingJobName="animals")
 
@@ -315,10 +318,11 @@ def test_progress_counts_people_and_what_they_did(service: Any, make_job: MakeJo
 
 
 def test_a_name_that_is_taken_is_refused_and_the_job_stays(
-    service: Any, sagemaker: Any, job_request: Callable[..., dict[str, Any]]
+    service: Any, sagemaker: Any, job_request: Callable[..., dict[str, Any]], next_second: Callable[[], None]
 ) -> None:
     request = job_request()
     sagemaker.create_labeling_job(**request)
+    next_second()
     before = sagemaker.describe_labeling_job(LabelingJobName="animals")
     with pytest.raises(ClientError, match="already a labeling job 'animals'") as caught:
         sagemaker.create_labeling_job(**request)

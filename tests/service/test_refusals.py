@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import secrets
 from collections.abc import Callable
 from typing import Any
 
@@ -42,6 +43,8 @@ def unchecked(service: Any) -> Any:
 
 
 def refusal(client: Any, request: dict[str, Any], code: str = "ValidationException") -> str:
+    # No request like another: what comes again within a second is told what it was told before.
+    request = {"Tags": [{"Key": "request", "Value": secrets.token_hex(8)}], **request}
     with pytest.raises(ClientError) as caught:
         client.create_labeling_job(**request)
     assert caught.value.response["Error"]["Code"] == code
@@ -64,15 +67,18 @@ def assert_nothing_made(service: Any) -> None:
         ({"InputConfig": {"DataSource": {"SnsDataSource": {"SnsTopicArn": "arn:aws:sns:us-east-1:000000000000:t"}}}},
          "SnsDataSource cannot be honoured"),
         ({"InputConfig": {"DataSource": {}}}, "S3DataSource is missing"),
-        ({"OutputConfig": {"S3OutputPath": "s3://bucket/x", "KmsKeyId": KMS}}, "KmsKeyId cannot be honoured"),
+        ({"OutputConfig": {"S3OutputPath": "file://DATA/x", "KmsKeyId": KMS}},
+         "OutputConfig.KmsKeyId cannot be honoured"),
         ({"OutputConfig": {"S3OutputPath": "s3://bucket/x", "SnsTopicArn": "arn:aws:sns:us-east-1:000000000000:t"}},
          "OutputConfig.SnsTopicArn cannot be honoured"),
         ({"PublicWorkforceTaskPrice": {"AmountInUsd": {"Cents": 3}}}, "PublicWorkforceTaskPrice cannot be honoured"),
         ({"UiConfig": {"HumanTaskUiArn": "arn:aws:sagemaker:us-east-1:000000000000:human-task-ui/x"}},
          "HumanTaskUiArn cannot be honoured"),
         ({"UiConfig": {}}, "UiTemplateS3Uri is missing"),
-        ({"WorkteamArn": TEAMS + "public-crowd/default"}, "only private work teams"),
-        ({"WorkteamArn": TEAMS + "vendor-crowd/acme"}, "only private work teams"),
+        ({"WorkteamArn": "arn:aws:sagemaker:us-east-1:394669845002:workteam/public-crowd/default"},
+         "there is no public workforce here"),
+        ({"WorkteamArn": TEAMS + "public-crowd/default"}, "only private and vendors' work teams"),
+        ({"WorkteamArn": TEAMS + "vendor-crowd/acme"}, "there is no work team 'acme'"),
         ({"WorkteamArn": TEAMS + "private-crowd/nobody"}, "there is no work team 'nobody'"),
         ({"WorkteamArn": TEAMS.replace("us-east-1", "eu-west-1") + "private-crowd/annotators"}, "not of this service"),
         ({"PreHumanTaskLambdaArn": LAMBDA + "my-function"}, "PreHumanTaskLambdaArn cannot be honoured"),
@@ -93,6 +99,8 @@ def assert_nothing_made(service: Any) -> None:
 def test_a_member_that_cannot_be_honoured_is_refused_by_name(
     service: Any, sagemaker: Any, job_request: MakeRequest, members: dict[str, Any], message: str
 ) -> None:
+    if path := members.get("OutputConfig", {}).get("S3OutputPath"):
+        members["OutputConfig"]["S3OutputPath"] = path.replace("DATA", str(service.data_root))
     assert message in refusal(sagemaker, job_request(**members))
     assert_nothing_made(service)
 

@@ -18,14 +18,15 @@ import pytest
 from fastapi import FastAPI
 from typer.testing import CliRunner
 
-from trueground.cli import access
+from trueground.cli import app
 from trueground.cli.serve import serve
 from trueground.errors import InputError
 from trueground.service.app import create_app
-from trueground.service.engine import accounts, assignment
+from trueground.service.engine import assignment, invitations, sessions
 from trueground.service.engine.errors import EngineError
 from trueground.service.settings import ServiceSettings
 from trueground.service.store.database import Database
+from trueground.storage import file_uri
 
 
 def test_the_aws_cli_prints_a_job(service: Any, make_job: Callable[..., str]) -> None:
@@ -71,6 +72,27 @@ def test_mounted_below_a_prefix_it_answers_there(
         service.answer("animals", worker)
         service.url = f"{url}/labeling/aws"
         service.wait_for("animals", "Completed")
+        _review_something_large(service, client)
+
+
+def _review_something_large(service: Any, sagemaker: Any) -> None:
+    """Start a human loop whose request is larger than any other may be."""
+    template = {"Content": "<crowd-form>{{ task.input.words }}</crowd-form>"}
+    ui = sagemaker.create_human_task_ui(HumanTaskUiName="words", UiTemplate=template)["HumanTaskUiArn"]
+    shown = sagemaker.describe_human_task_ui(HumanTaskUiName="words")["UiTemplate"]["Url"]
+    assert httpx.get(shown).text == template["Content"]
+    team = service.settings.arn("workteam/private-crowd/annotators")
+    human = {"WorkteamArn": team, "HumanTaskUiArn": ui, "TaskTitle": "x", "TaskDescription": "x", "TaskCount": 1}
+    flow = sagemaker.create_flow_definition(
+        FlowDefinitionName="words",
+        HumanLoopConfig=human,
+        OutputConfig={"S3OutputPath": file_uri(service.data_root / "reviews")},
+        RoleArn="arn:aws:iam::000000000000:role/labeling",
+    )["FlowDefinitionArn"]
+    a2i = service.client("sagemaker-a2i-runtime")
+    given = json.dumps({"words": '"' * 1_500_000})
+    a2i.start_human_loop(HumanLoopName="large", FlowDefinitionArn=flow, HumanLoopInput={"InputContent": given})
+    assert a2i.describe_human_loop(HumanLoopName="large")["HumanLoopStatus"] == "InProgress"
 
 
 def test_serve_prints_where_everything_is(service_process: Any) -> None:
@@ -104,17 +126,42 @@ def test_the_first_start_happens_once(settings: ServiceSettings, running_service
 
 @pytest.fixture
 def command(tmp_path: Path) -> Callable[..., str]:
-    """Run a command of ``trueground worker|team|keys``; gives what it prints."""
+    """Run a command of ``trueground``; gives what it prints."""
 
     def run(group: str, *words: str) -> str:
-        app = {"worker": access.workers, "team": access.teams, "keys": access.keys}[group]
-        result = CliRunner().invoke(app, [*words, "--home", str(tmp_path)])
+        result = CliRunner().invoke(app, [group, *words, "--home", str(tmp_path)])
         if result.exception is not None and isinstance(result.exception, EngineError):
             raise result.exception
         assert result.exit_code == 0, result.output
         return result.output
 
     return run
+
+
+def test_people_are_invited_closed_erased_and_put_with_vendors_from_the_command_line(
+    command: Callable[..., str], tmp_path: Path
+) -> None:
+    command("team", "add", "zebras")
+    link = command("worker", "invite", "--role", "reviewer", "--team", "zebras", "--url", "https://x.example/")
+    assert link.startswith("https://x.example/join/")
+    with closing(Database(f"sqlite:///{tmp_path}/store.db")) as db:
+        token = link.split()[0].rpartition("/")[2]
+        ann = invitations.accept(db, token, "ann", "longer than ten", name="Ann Other")
+    command("worker", "role", "ann", "manager")
+    command("worker", "password", "ann", "--password", "another one")
+    command("worker", "disable", "ann")
+    assert "ann\tmanager\tAnn Other\tzebras\tclosed" in command("worker", "list")
+    command("worker", "enable", "ann")
+    arn = command("vendor", "add", "acme", "--manager", "ann").strip()
+    assert arn.endswith(":workteam/vendor-crowd/acme")
+    assert "ann\tmanager\tAnn Other\tvendor:acme\n" in command("worker", "list")
+    assert command("vendor", "add", "acme", "--worker", "ann").strip() == arn
+    assert f"ann is erased-{ann.id} now" in command("worker", "erase", "ann", "--yes", "--data-root", str(tmp_path))
+    assert f"erased-{ann.id}\tEnableWorker" not in command("audit", "--act", "SetRole")
+    assert f"\tSetRole\terased-{ann.id}\trole=manager before=reviewer" in command("audit", "--act", "SetRole")
+    lines = command("audit", "--resource", f"erased-{ann.id}", "--json").splitlines()
+    assert [json.loads(line)["act"] for line in lines][:2] == ["EraseWorker", "AddToGroup"]
+    assert len(command("audit", "--limit", "3").splitlines()) == 3
 
 
 def test_people_and_teams_are_made_from_the_command_line(command: Callable[..., str], tmp_path: Path) -> None:
@@ -127,13 +174,13 @@ def test_people_and_teams_are_made_from_the_command_line(command: Callable[..., 
     )
     assert "max\tmanager\tmax\tzebras" in command("worker", "list")
     with closing(Database(f"sqlite:///{tmp_path}/store.db")) as db:
-        session = accounts.sign_in(db, "ann", "secret")
+        session = sessions.sign_in(db, "ann", "secret")
         assert session is not None and session.identity.name == "Ann Other"
-        assert accounts.sign_in(db, "ann", "wrong") is None and accounts.sign_in(db, "nobody", "secret") is None
-        found = accounts.session_of(db, session.token)
+        assert sessions.sign_in(db, "ann", "wrong") is None and sessions.sign_in(db, "nobody", "secret") is None
+        found = sessions.session_of(db, session.token)
         assert found is not None and found == (session.identity, session.csrf_token)
-        accounts.sign_out(db, session.token)
-        assert accounts.session_of(db, session.token) is None
+        sessions.sign_out(db, session.token)
+        assert sessions.session_of(db, session.token) is None
 
 
 @pytest.mark.parametrize(
@@ -169,10 +216,10 @@ def test_two_processes_serve_one_store(store_url: str, settings: ServiceSettings
 
     shared = replace(settings, store_url=store_url)
     one, other = create_app(shared).state.service, create_app(shared).state.service
-    from trueground.service.engine import first_start, teams
+    from trueground.service.engine import first_start, workforces
 
     first_start.prepare(one.db, one.secrets, shared)
     first_start.prepare(other.db, other.secrets, shared)
-    teams.create_workforce(one.db, shared, {"WorkforceName": "volunteers"})
-    assert teams.describe_workforce(other.db, shared, "volunteers").name == "volunteers"
+    workforces.create_workforce(one.db, shared, one.secrets, {"WorkforceName": "volunteers"})
+    assert workforces.describe_workforce(other.db, shared, "volunteers").name == "volunteers"
     assert assignment.next_assignment(other.db, "0" * 16) is None

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import pytest
 from botocore.exceptions import ClientError
+
+from trueground.service.engine import teams
 
 TEAMS = "arn:aws:sagemaker:us-east-1:000000000000:workteam/"
 
@@ -52,3 +55,61 @@ def test_a_work_team_that_cannot_be_is_refused(
     with pytest.raises(ClientError, match=message) as caught:
         sagemaker.create_workteam(**{**request, **members})
     assert caught.value.response["Error"]["Code"] == code
+
+
+def test_members_and_description_of_a_work_team_are_changed(
+    service: Any, sagemaker: Any, make_job: Callable[..., str]
+) -> None:
+    worker = service.add_worker("ada", team="botanists")
+    arn = sagemaker.describe_workteam(WorkteamName="annotators")["Workteam"]["WorkteamArn"]
+    definitions = [{"OidcMemberDefinition": {"Groups": ["botanists"]}}]
+    team = sagemaker.update_workteam(WorkteamName="annotators", MemberDefinitions=definitions)["Workteam"]
+    assert (team["WorkteamArn"], team["Description"], team["MemberDefinitions"]) == (arn, "annotators", definitions)
+    team = sagemaker.update_workteam(WorkteamName="annotators", Description="Know plants.")["Workteam"]
+    assert (team["Description"], team["MemberDefinitions"]) == ("Know plants.", definitions)
+    assert team["LastUpdatedDate"] > team["CreateDate"]
+    make_job(objects=1)
+    assert service.answer("animals", worker) == 1
+
+
+def test_a_work_team_is_deleted_when_its_work_is_over_and_its_name_is_free_again(
+    service: Any, sagemaker: Any, make_job: Callable[..., str], next_second: Callable[[], None]
+) -> None:
+    worker = service.add_worker("ada")
+    make_job(objects=1)
+    with pytest.raises(ClientError, match="still gets work from 'animals'") as caught:
+        sagemaker.delete_workteam(WorkteamName="annotators")
+    assert caught.value.response["Error"]["Code"] == "ResourceInUse"
+    service.answer("animals", worker)
+    service.wait_for("animals", "Completed")
+    next_second()
+    assert sagemaker.delete_workteam(WorkteamName="annotators")["Success"] is True
+    assert sagemaker.list_workteams()["Workteams"] == []
+    next_second()
+    for operation in (sagemaker.describe_workteam, sagemaker.update_workteam, sagemaker.delete_workteam):
+        with pytest.raises(ClientError, match="does not exist"):
+            operation(WorkteamName="annotators")
+    with pytest.raises(ClientError, match="no work team 'annotators'"):
+        make_job("more", objects=1)
+    assert sagemaker.describe_labeling_job(LabelingJobName="animals")["LabelingJobStatus"] == "Completed"
+    service.add_team()
+    next_second()
+    make_job("more", objects=1)
+    assert service.answer("more", worker) == 1
+
+
+def test_vendors_work_teams_are_listed_apart(service: Any, sagemaker: Any) -> None:
+    definitions = [{"OidcMemberDefinition": {"Groups": ["acme"]}}]
+    request = {"WorkteamName": "acme", "Description": "Labels pictures.", "MemberDefinitions": definitions}
+    arn = teams.create_workteam(service.db, service.settings, request, kind="vendor")
+    assert arn == TEAMS + "vendor-crowd/acme"
+    assert [team["WorkteamName"] for team in sagemaker.list_workteams()["Workteams"]] == ["annotators"]
+    expected = {"WorkteamArn": arn, "SellerName": "acme", "MarketplaceDescription": "Labels pictures."}
+    assert sagemaker.list_subscribed_workteams(NameContains="ACM")["SubscribedWorkteams"] == [expected]
+    assert sagemaker.describe_subscribed_workteam(WorkteamArn=arn)["SubscribedWorkteam"] == expected
+    sagemaker.add_tags(ResourceArn=arn, Tags=[{"Key": "site", "Value": "north"}])
+    assert sagemaker.list_tags(ResourceArn=arn)["Tags"] == [{"Key": "site", "Value": "north"}]
+    with pytest.raises(ClientError, match="does not exist"):
+        sagemaker.describe_workteam(WorkteamName="acme")
+    with pytest.raises(ClientError, match="does not exist"):
+        sagemaker.describe_subscribed_workteam(WorkteamArn=TEAMS + "private-crowd/annotators")

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageOps
 
 from trueground.errors import InputError
+from trueground.manifests.images import FORMATS
 
 SIDE = 32
 """Side of the raster that an image is brought to first."""
@@ -87,7 +88,7 @@ def reduce_to_pool(features: NDArray[np.float32]) -> NDArray[np.float32]:
 def _raster(content: bytes) -> NDArray[np.float32]:
     """An image upright as ``[32, 32, 3]`` numbers from 0 to 1."""
     try:
-        with Image.open(io.BytesIO(content)) as opened:
+        with Image.open(io.BytesIO(content), formats=FORMATS) as opened:
             if opened.width * opened.height > MOST_PIXELS:
                 raise InputError(f"an image of {opened.width} x {opened.height} pixels is too large")
             # A JPEG is decoded at a fraction of its size where that suffices.

@@ -6,8 +6,10 @@ import sys
 
 import typer
 
-from trueground.cli import access, consolidate, manifest, serve, simulate
+from trueground.cli import access, consolidate, manifest, people, serve, simulate, webhooks
+from trueground.cli.store import user
 from trueground.errors import TruegroundError
+from trueground.service.engine.audit_log import Actor, acting
 
 app = typer.Typer(
     name="trueground",
@@ -17,9 +19,12 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 app.command("serve")(serve.serve)
-app.add_typer(access.workers, name="worker")
+app.add_typer(people.workers, name="worker")
 app.add_typer(access.teams, name="team")
+app.add_typer(people.vendors, name="vendor")
+app.command("audit")(people.audit)
 app.add_typer(access.keys, name="keys")
+app.add_typer(webhooks.webhooks, name="webhooks")
 app.add_typer(manifest.app, name="manifest")
 app.command("consolidate")(consolidate.consolidate)
 app.command("simulate-workers")(simulate.simulate_workers)
@@ -28,7 +33,9 @@ app.command("simulate-workers")(simulate.simulate_workers)
 def main() -> None:
     """Run the command; an error of ours is a message, not a traceback."""
     try:
-        app()
+        # What a command does stands in the audit log under the name of the machine's user.
+        with acting(Actor(f"command/{user()}")):
+            app()
     except TruegroundError as error:
         typer.secho(f"error: {error}", err=True, fg="red")
         sys.exit(1)

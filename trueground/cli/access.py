@@ -2,30 +2,20 @@
 
 from __future__ import annotations
 
-from enum import StrEnum
 from typing import Annotated
 
 import typer
 
+from trueground.cli.people import workers
 from trueground.cli.serve import HomeOption, StoreOption
-from trueground.service.engine import accounts, first_start
+from trueground.cli.store import RoleName, open_store
+from trueground.service.engine import accounts
 from trueground.service.engine import keys as access_keys
 from trueground.service.engine import teams as work_teams
 from trueground.service.engine.errors import NotFound
-from trueground.service.security import SecretBox
-from trueground.service.settings import ServiceSettings
-from trueground.service.store.database import Database
 
-workers = typer.Typer(help="Accounts of the people who label and manage.", no_args_is_help=True)
 teams = typer.Typer(help="Work teams: who gets the tasks of a labeling job.", no_args_is_help=True)
 keys = typer.Typer(help="Access keys, with which programs sign their requests.", no_args_is_help=True)
-
-
-class Role(StrEnum):
-    """What an account may do."""
-
-    worker = "worker"
-    manager = "manager"
 
 
 @workers.command("add")
@@ -35,13 +25,13 @@ def add_worker(
     password: Annotated[
         str | None, typer.Option(envvar="TRUEGROUND_PASSWORD", help="Asked for when it is not given.")
     ] = None,
-    role: Annotated[Role, typer.Option(help="A manager also sees all jobs and who did what.")] = Role.worker,
+    role: Annotated[RoleName, typer.Option(help="What the account may do; see docs/people.md.")] = RoleName.worker,
     team: Annotated[list[str] | None, typer.Option(help="Work team to join; may be repeated.")] = None,
     store: StoreOption = None,
     home: HomeOption = None,
 ) -> None:
     """Make an account, and put it into work teams."""
-    db, _, _ = _open(home, store)
+    db, _, _ = open_store(home, store)
     # Before the account is made: a wrong team must leave nothing behind.
     groups = [work_teams.groups_of_workteam(db, one)[0] for one in team or ()]
     if password is None:
@@ -55,9 +45,10 @@ def add_worker(
 @workers.command("list")
 def list_workers(store: StoreOption = None, home: HomeOption = None) -> None:
     """All accounts with their role and groups."""
-    db, _, _ = _open(home, store)
+    db, _, _ = open_store(home, store)
     for worker in accounts.list_workers(db):
-        typer.echo(f"{worker.username}\t{worker.role}\t{worker.name}\t{', '.join(worker.groups)}")
+        state = "\terased" if worker.erased_at else "\tclosed" if worker.disabled_at else ""
+        typer.echo(f"{worker.username}\t{worker.role}\t{worker.name}\t{', '.join(worker.groups)}{state}")
 
 
 @teams.command("add")
@@ -69,7 +60,7 @@ def add_team(
     home: HomeOption = None,
 ) -> None:
     """Make a work team, or add members to one that is there. Prints its ARN, which labeling jobs name."""
-    db, _, settings = _open(home, store)
+    db, _, settings = open_store(home, store)
     for username in worker or ():
         accounts.get_worker(db, username)
     try:
@@ -87,7 +78,7 @@ def add_team(
 @teams.command("list")
 def list_teams(store: StoreOption = None, home: HomeOption = None) -> None:
     """All work teams with their members."""
-    db, _, settings = _open(home, store)
+    db, _, settings = open_store(home, store)
     people = accounts.list_workers(db)
     token: str | None = None
     while True:
@@ -107,7 +98,7 @@ def create_key(
     home: HomeOption = None,
 ) -> None:
     """Make an access key. The secret is printed here and can never be read again."""
-    db, box, _ = _open(home, store)
+    db, box, _ = open_store(home, store)
     key_id, secret = access_keys.create_key(db, box, name)
     typer.echo(f"aws_access_key_id = {key_id}\naws_secret_access_key = {secret}")
 
@@ -115,7 +106,7 @@ def create_key(
 @keys.command("list")
 def list_keys(store: StoreOption = None, home: HomeOption = None) -> None:
     """All access keys, without their secrets."""
-    db, _, _ = _open(home, store)
+    db, _, _ = open_store(home, store)
     for key in access_keys.list_keys(db):
         state = f"revoked {key.revoked_at:%Y-%m-%d}" if key.revoked_at else "in use"
         typer.echo(f"{key.id}\t{key.created_at:%Y-%m-%d}\t{state}\t{key.name}")
@@ -128,14 +119,6 @@ def revoke_key(
     home: HomeOption = None,
 ) -> None:
     """End an access key for good."""
-    db, _, _ = _open(home, store)
+    db, _, _ = open_store(home, store)
     access_keys.revoke_key(db, key_id)
     typer.echo(f"{key_id} revoked")
-
-
-def _open(home: object, store: str | None) -> tuple[Database, SecretBox, ServiceSettings]:
-    """The store, ready for use, whether a service runs on it now or never has."""
-    settings = ServiceSettings.from_environment(home=home, store_url=store)
-    db, box = Database(settings.database_url), SecretBox.load(settings.home)
-    first_start.prepare(db, box, settings)
-    return db, box, settings

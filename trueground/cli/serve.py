@@ -52,7 +52,14 @@ def serve(
     app = create_app(settings)
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
     logging.getLogger("alembic").setLevel(logging.WARNING)
-    config = uvicorn.Config(app, log_level="warning", access_log=False, timeout_graceful_shutdown=5)
+    config = uvicorn.Config(
+        app,
+        log_level="warning",
+        access_log=False,
+        timeout_graceful_shutdown=5,
+        # Not even those of this machine by default: any program on it could make up where a request comes from.
+        forwarded_allow_ips=list(settings.trusted_proxies),
+    )
     typer.echo(
         f"""Trueground labeling service at {address}
 

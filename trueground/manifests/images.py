@@ -12,6 +12,9 @@ IMAGE_PIXELS = 100_000_000
 DECODED_PIXELS = 16_000_000
 """Larger images are not decoded whole to be checked, which would take 300 MB for the largest."""
 
+FORMATS = ("PNG", "JPEG", "GIF", "BMP", "WEBP", "TIFF")
+"""What is decoded at all. Pillow has Ghostscript run PostScript, and its rarer readers are the less tried ones."""
+
 
 def image_problem(storage: Storage, uri: str) -> tuple[str, str] | None:
     """What keeps people from seeing an image, and what to do about it; ``None`` where nothing does.

@@ -7,6 +7,8 @@ import io
 
 from PIL import Image, ImageOps
 
+from trueground.manifests.images import FORMATS
+
 SIDE = 96
 """The longest side of a thumbnail in pixels."""
 MAX_PIXELS = 100_000_000
@@ -21,7 +23,7 @@ def data_uri(data: bytes | str, side: int = SIDE) -> str | None:
     if isinstance(data, str):
         return data if data.startswith("data:image/") else None
     try:
-        with Image.open(io.BytesIO(data)) as image:
+        with Image.open(io.BytesIO(data), formats=FORMATS) as image:
             if image.width * image.height > MAX_PIXELS:
                 return None
             # Lets the JPEG decoder work on an eighth of the pixels; other formats ignore it.

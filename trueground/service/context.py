@@ -2,14 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from fastapi import Request
 
 from trueground.service import liquid
+from trueground.service.engine.background import Background
 from trueground.service.engine.finisher import Finisher
+from trueground.service.engine.ip_ranges import IpRanges
+from trueground.service.engine.loop_ends import LoopEnds
+from trueground.service.engine.mturk import PublicWork
+from trueground.service.engine.notices import Notices
+from trueground.service.engine.once import Once
+from trueground.service.engine.preparation import Preparer
+from trueground.service.engine.webhooks import Deliverer
 from trueground.service.security import Identity, SecretBox, Signer
 from trueground.service.settings import ServiceSettings
 from trueground.service.store.database import Database
@@ -28,7 +36,9 @@ class Service:
     storage: Storage
     secrets: SecretBox
     signer: Signer
-    finisher: Finisher
+    once: Once
+    ranges: IpRanges
+    background: Sequence[Background]
     external_identity: ExternalIdentity | None = None
 
     @classmethod
@@ -37,11 +47,31 @@ class Service:
         db = Database(settings.database_url)
         secrets = SecretBox.load(settings.home)
         storage = settings.storage()
-        finisher = Finisher(db, storage, settings)
-        return cls(settings, db, storage, secrets, secrets.signer(), finisher, external_identity)
+        signer = secrets.signer()
+        background: list[Background] = [
+            Finisher(db, storage, settings),
+            Preparer(db, storage, settings),
+            LoopEnds(db, storage, settings),
+            Notices(db, settings, signer),
+            Deliverer(db, settings, secrets),
+        ]
+        if settings.mturk_endpoint is not None:
+            background.append(PublicWork(db, settings, secrets))
+        return cls(settings, db, storage, secrets, signer, Once(db), IpRanges(db), background, external_identity)
 
-    def check_template(self, template: str, task_input: Mapping[str, Any]) -> None:
-        """Render a template as its frame would. Raises :class:`InputError` where that fails."""
+    def media_path(self, uri: str, seconds: float, worker_id: str | None) -> str:
+        """A file's path below the service's address, for so long: for one worker, or for whoever asked for it."""
+        return f"/media/{self.signer.sign('media', {'u': uri, 'w': worker_id}, seconds)}"
+
+    def check_template(self, template: str, task_input: Mapping[str, Any] | None) -> None:
+        """Render a template as its frame would, or only parse it where there is no ``task_input`` yet.
+
+        Raises:
+            InputError: that fails.
+        """
+        if task_input is None:
+            liquid.check(template)
+            return
 
         def link(uri: str) -> str:
             self.storage.check(uri)

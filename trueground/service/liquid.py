@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from functools import lru_cache
 from typing import Any
 
@@ -32,10 +33,22 @@ def render(
     Raises:
         InputError: the template cannot be parsed or rendered; the message has the line.
     """
-    try:
+    with _told(template):
         parsed = _parse(CROWD_SCRIPT.sub(crowd_script, template))
         text: str = parsed.render(task={"input": task_input}, __grant=grant_read_access)
         return text
+
+
+def check(template: str) -> None:
+    """Raise :class:`InputError` where a template cannot be parsed."""
+    with _told(template):
+        _parse(template)
+
+
+@contextmanager
+def _told(template: str) -> Iterator[None]:
+    try:
+        yield
     except LiquidError as error:
         line = error.token.start_index if error.token else None
         number = template.count("\n", 0, line) + 1 if line is not None else None

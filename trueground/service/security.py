@@ -18,6 +18,10 @@ from argon2.exceptions import InvalidHashError, VerificationError
 from cryptography.fernet import Fernet, InvalidToken
 
 from trueground.errors import InputError
+from trueground.service import rights
+from trueground.service.rights import Right, Role
+
+Source = Literal["local", "airflow"]
 
 _passwords = PasswordHasher()
 # Checked for an unknown user name too, so that the time of an answer does not tell which names exist.
@@ -28,14 +32,20 @@ _NOBODY = _passwords.hash(secrets.token_urlsafe(16))
 class Identity:
     """Who is asking: a local account, or a user that Airflow's auth manager vouches for.
 
-    ``worker_id`` is ``None`` for a manager without an account that could answer tasks.
+    ``worker_id`` is ``None`` for a manager without an account that could answer tasks. ``vendor`` is the work team
+    of the vendor that the person belongs to: they see nothing else.
     """
 
-    kind: Literal["worker", "manager"]
+    kind: Role
     username: str
     name: str
     worker_id: str | None
-    source: Literal["local", "airflow"] = "local"
+    source: Source = "local"
+    vendor: str | None = None
+
+    def may(self, right: Right) -> bool:
+        """Whether the person's role includes a right; a vendor's people administer nothing."""
+        return rights.may(self.kind, right) and (self.vendor is None or right != "administer")
 
 
 def hash_password(password: str) -> str:
@@ -94,6 +104,10 @@ class SecretBox:
                 field="secret.key",
                 hint="Put back the key file that lay beside the store, or start with a new store.",
             ) from None
+
+    def pseudonym(self, purpose: str, name: str) -> str:
+        """64 hex digits that stand for a name: always the same ones, and without the key nobody finds the name."""
+        return hmac.new(self._key, f"pseudonym {purpose}\n{name}".encode(), "sha256").hexdigest()
 
     def signer(self) -> Signer:
         """Signs short-lived tokens, with a key derived from this one."""

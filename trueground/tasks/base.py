@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, ClassVar, Literal
@@ -77,6 +77,19 @@ class TaskType(ABC):
     @abstractmethod
     def consolidate(self, answers: Iterable[Answer], categories: Sequence[str]) -> list[Label]:
         """One label for each object that has an answer, in the order the objects first appear."""
+
+    def consolidator(self, answers: Iterable[Answer], categories: Sequence[str]) -> Callable[[Sequence[Answer]], Label]:
+        """:meth:`consolidate` for more answers than fit into memory.
+
+        Args:
+            answers: all of them, each object's in a row.
+            categories: the classes.
+
+        Returns:
+            What makes the label of one object of its answers; to be called for every object, in the same order.
+        """
+        labels = {label.object_id: label for label in self.consolidate(answers, categories)}
+        return lambda given: labels[given[0].object_id]
 
     @abstractmethod
     def agreement(self, answers: Iterable[Answer], categories: Sequence[str]) -> float | None:

@@ -20,10 +20,14 @@ def label_category_config(categories: Sequence[str]) -> dict[str, Any]:
     return {"document-version": "2018-11-28", "labels": [{"label": category} for category in categories]}
 
 
+FILE_BYTES = 8 * 1024 * 1024
+"""More is no file of label categories."""
+
+
 def read_label_categories(storage: Storage, uri: str) -> list[str]:
     """The classes of a label category file, in order. Raises :class:`InputError` that says what is wrong with it."""
     try:
-        content = json.loads(storage.read_bytes(uri))
+        content = json.loads(storage.read_small(uri, FILE_BYTES))
     except FileNotFoundError:
         raise InputError("there is no such label category file", file=uri) from None
     except (ValueError, RecursionError) as error:

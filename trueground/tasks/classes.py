@@ -4,8 +4,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from array import array
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import partial
+from itertools import count
 from typing import TYPE_CHECKING, Any
 
 from trueground.errors import InputError
@@ -52,35 +56,24 @@ class ClassTask(TaskType):
         Raises:
             AnswerError: an answer does not parse; it says whose and for which object.
         """
-        import numpy as np
+        numbers: dict[str, int] = {}
+        table = self._table(answers, categories, lambda object_id: numbers.setdefault(object_id, len(numbers)))
+        decided = _decide(table, categories)
+        return [decided(number, object_id) for number, object_id in enumerate(numbers)]
 
-        from trueground.consolidation import consolidate_classes
-
-        objects, workers, labels, object_ids, worker_count = self._table(answers, categories)
-        if not object_ids:
-            return []
-        result = consolidate_classes(
-            objects, workers, labels, n_tasks=len(object_ids), n_workers=worker_count, n_classes=len(categories)
-        )
-        best = result.posterior.argmax(axis=1)
-        pairs = np.unique(np.stack([objects, workers]), axis=1)
-        counts = np.bincount(pairs[0], minlength=len(object_ids))
-        return [
-            Label(
-                object_id,
-                categories[int(best[i])],
-                min(1.0, float(result.posterior[i, best[i]])),
-                extra={"workers": int(counts[i])},
-            )
-            for i, object_id in enumerate(object_ids)
-        ]
+    def consolidator(self, answers: Iterable[Answer], categories: Sequence[str]) -> Callable[[Sequence[Answer]], Label]:
+        """Of each answer only three numbers are kept, and of each object its class, confidence and workers."""
+        decided = _decide(self._table(answers, categories, _Numbers()), categories)
+        order = count()
+        return lambda given: decided(next(order), given[0].object_id)
 
     def agreement(self, answers: Iterable[Answer], categories: Sequence[str]) -> float | None:
         """Krippendorff's alpha for nominal data."""
         from trueground.consolidation import krippendorff_alpha
 
-        objects, workers, labels, object_ids, _ = self._table(answers, categories)
-        return krippendorff_alpha(objects, workers, labels) if object_ids else None
+        numbers: dict[str, int] = {}
+        table = self._table(answers, categories, lambda object_id: numbers.setdefault(object_id, len(numbers)))
+        return krippendorff_alpha(table.objects, table.workers, table.labels) if numbers else None
 
     def write_label(
         self, label: Label, attribute: str, categories: Sequence[str], *, job_name: str, created: datetime
@@ -130,29 +123,77 @@ class ClassTask(TaskType):
         extra = {key: metadata[key] for key in KEPT if key in metadata}
         return Label(object_key(line), value, float(metadata.get("confidence") or 0.0), human=human, extra=extra)
 
-    def _table(
-        self, answers: Iterable[Answer], categories: Sequence[str]
-    ) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64], list[str], int]:
-        """Answers as three arrays of numbers ``[answers]``, the objects by number, and how many workers there are."""
+    def _table(self, answers: Iterable[Answer], categories: Sequence[str], number: Callable[[str], int]) -> _Table:
+        """Answers as numbers; ``number`` gives that of an object."""
         import numpy as np
 
-        index = {category: number for number, category in enumerate(categories)}
-        objects: dict[str, int] = {}
-        workers: dict[str, int] = {}
-        rows = []
+        index = {category: place for place, category in enumerate(categories)}
+        known: dict[str, int] = {}
+        objects, workers, labels = array("i"), array("i"), array("i")
         for answer in answers:
             try:
-                value = index[self.parse_answer(answer.content, categories)]
+                labels.append(index[self.parse_answer(answer.content, categories)])
             except AnswerError as error:
                 raise AnswerError(f"answer of {answer.worker_id} to {answer.object_id}: {error}") from None
-            row = (
-                objects.setdefault(answer.object_id, len(objects)),
-                workers.setdefault(answer.worker_id, len(workers)),
-                value,
-            )
-            rows.append(row)
-        table = np.array(rows, dtype=np.int64).reshape(-1, 3)
-        return table[:, 0], table[:, 1], table[:, 2], list(objects), len(workers)
+            objects.append(number(answer.object_id))
+            workers.append(known.setdefault(answer.worker_id, len(known)))
+        as_array = partial(np.array, dtype=np.int64)
+        return _Table(as_array(objects), as_array(workers), as_array(labels), len(known))
+
+
+@dataclass(frozen=True, slots=True)
+class _Table:
+    """Answers as three arrays of numbers ``[answers]``, and how many workers there are."""
+
+    objects: NDArray[np.int64]
+    workers: NDArray[np.int64]
+    labels: NDArray[np.int64]
+    worker_count: int
+
+
+class _Numbers:
+    """Numbers objects whose answers stand in a row, without keeping their names."""
+
+    def __init__(self) -> None:
+        self._last: str | None = None
+        self._number = -1
+
+    def __call__(self, object_id: str) -> int:
+        if object_id != self._last:
+            self._last, self._number = object_id, self._number + 1
+        return self._number
+
+
+def _decide(table: _Table, categories: Sequence[str]) -> Callable[[int, str], Label]:
+    """What gives the label of an object by its number and name."""
+    import numpy as np
+
+    from trueground.consolidation import consolidate_classes
+
+    object_count = int(table.objects.max()) + 1 if len(table.objects) else 0
+    result = consolidate_classes(
+        table.objects,
+        table.workers,
+        table.labels,
+        n_tasks=object_count,
+        n_workers=table.worker_count,
+        n_classes=len(categories),
+    )
+    best = result.posterior.argmax(axis=1)
+    confidence = result.posterior[np.arange(object_count), best]
+    # Each pair of object and worker as one number, because unique rows take many times as long to find.
+    pairs = np.unique(table.objects * max(1, table.worker_count) + table.workers)
+    workers = np.bincount(pairs // max(1, table.worker_count), minlength=object_count)
+
+    def label(number: int, object_id: str) -> Label:
+        return Label(
+            object_id,
+            categories[int(best[number])],
+            min(1.0, float(confidence[number])),
+            extra={"workers": int(workers[number])},
+        )
+
+    return label
 
 
 def _class_at(index: Any, attribute: str, categories: Sequence[str]) -> str:

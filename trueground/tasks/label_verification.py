@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -31,16 +31,20 @@ class LabelVerification(ClassTask):
     def consolidate(self, answers: Iterable[Answer], categories: Sequence[str]) -> list[Label]:
         """Judgements, each with the comments on its object."""
         known = list(answers)
-        comments: dict[str, list[dict[str, str]]] = {}
+        given: dict[str, list[Answer]] = {}
         for answer in known:
-            for comment in _comments(answer.content):
-                comments.setdefault(answer.object_id, []).append({"comment": comment})
-        return [
-            replace(label, extra={**label.extra, "worker-feedback": comments[label.object_id]})
-            if label.object_id in comments
-            else label
-            for label in super().consolidate(known, categories)
-        ]
+            given.setdefault(answer.object_id, []).append(answer)
+        return [_with_comments(label, given[label.object_id]) for label in super().consolidate(known, categories)]
+
+    def consolidator(self, answers: Iterable[Answer], categories: Sequence[str]) -> Callable[[Sequence[Answer]], Label]:
+        """Judgements, each with the comments on its object."""
+        judge = super().consolidator(answers, categories)
+        return lambda given: _with_comments(judge(given), given)
+
+
+def _with_comments(label: Label, answers: Sequence[Answer]) -> Label:
+    comments = [{"comment": comment} for answer in answers for comment in _comments(answer.content)]
+    return replace(label, extra={**label.extra, "worker-feedback": comments}) if comments else label
 
 
 def _comments(content: Mapping[str, Any]) -> list[str]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from trueground.errors import InputError, TruegroundError
 from trueground.service.engine import errors as engine
 
@@ -22,18 +24,38 @@ class AwsError(TruegroundError):
         super().__init__(message)
 
 
-def aws_error(error: Exception, *, not_found: str = "ResourceNotFound") -> AwsError | None:
-    """The AWS error that an error of ours means, ``None`` for one that nobody foresaw."""
+# The first name that the service's model knows; what none of them is, is told as a request that is not valid.
+_NAMES: dict[type[Exception], tuple[str, ...]] = {
+    engine.InUse: ("ResourceInUse",),
+    engine.Conflict: ("ConflictException",),
+    engine.LimitExceeded: ("ResourceLimitExceeded", "ServiceQuotaExceededException"),
+    engine.Invalid: (),
+    InputError: (),
+}
+
+
+def aws_error(error: Exception, model: Any, *, not_found: str) -> AwsError | None:
+    """The AWS error that an error of ours means, ``None`` for one that nobody foresaw.
+
+    Args:
+        error: what was raised.
+        model: botocore's model of the service, whose error shapes say the status.
+        not_found: the name for what is not there.
+    """
     if isinstance(error, AwsError):
         return error
-    codes: dict[type[Exception], str] = {
-        engine.NotFound: not_found,
-        engine.InUse: "ResourceInUse",
-        engine.LimitExceeded: "ResourceLimitExceeded",
-        engine.Invalid: "ValidationException",
-        InputError: "ValidationException",
-    }
-    for kind, code in codes.items():
+    if isinstance(error, engine.NotFound):
+        return AwsError(not_found, str(error), _status(model, not_found))
+    for kind, names in _NAMES.items():
         if isinstance(error, kind):
-            return AwsError(code, str(error))
+            code = next((name for name in names if name in model.shape_names), "ValidationException")
+            return AwsError(code, str(error), _status(model, code))
     return None
+
+
+def _status(model: Any, code: str) -> int:
+    """The status of an error: 400, unless its shape says another."""
+    if code not in model.shape_names:
+        return 400
+    status: int = model.shape_for(code).metadata.get("error", {}).get("httpStatusCode", 400)
+    return status

@@ -1,11 +1,14 @@
-"""CreateLabelingJob, DescribeLabelingJob, ListLabelingJobs, StopLabelingJob."""
+"""CreateLabelingJob, DescribeLabelingJob, ListLabelingJobs, ListLabelingJobsForWorkteam, StopLabelingJob."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
 from trueground.service.aws.registry import operation
-from trueground.service.engine import jobs
+from trueground.service.engine import jobs, teams
+from trueground.service.engine.errors import Invalid, NotFound
+from trueground.service.engine.public_request import PUBLIC_ARN
+from trueground.service.engine.public_request import TEAM as PUBLIC_TEAM
 
 if TYPE_CHECKING:
     from trueground.service.context import Service
@@ -52,6 +55,31 @@ def list_(service: Service, request: dict[str, Any]) -> dict[str, Any]:
     return {"LabelingJobSummaryList": [_summary(job) for job in page.items], "NextToken": page.token}
 
 
+@operation("ListLabelingJobsForWorkteam")
+def list_for_workteam(service: Service, request: dict[str, Any]) -> dict[str, Any]:
+    """The labeling jobs that a work team works on or has worked on, by their creation."""
+    arn = request["WorkteamArn"]
+    with service.db.read() as connection:
+        try:
+            public = PUBLIC_ARN.fullmatch(arn) is not None
+            team = PUBLIC_TEAM if public else teams.workteam_of_arn(connection, service.settings, arn)
+        except Invalid as error:
+            raise NotFound(str(error)) from None
+    page = jobs.list_jobs(
+        service.db,
+        service.settings,
+        created_after=request.get("CreationTimeAfter"),
+        created_before=request.get("CreationTimeBefore"),
+        workteam=team,
+        reference_code_contains=request.get("JobReferenceCodeContains"),
+        descending=request.get("SortOrder") == "Descending",
+        limit=request.get("MaxResults", 100),
+        token=request.get("NextToken"),
+    )
+    account = service.settings.account
+    return {"LabelingJobSummaryList": [_for_workteam(job, account) for job in page.items], "NextToken": page.token}
+
+
 @operation("StopLabelingJob")
 def stop(service: Service, request: dict[str, Any]) -> dict[str, Any]:
     """No new tasks from now on; the output follows."""
@@ -69,6 +97,21 @@ def _summary(job: jobs.Job) -> dict[str, Any]:
             "AnnotationConsolidationLambdaArn"
         ),
         "InputConfig": job.request["InputConfig"],
+    }
+
+
+def _for_workteam(job: jobs.Job, account: str) -> dict[str, Any]:
+    return {
+        "LabelingJobName": job.name,
+        "JobReferenceCode": job.reference_code,
+        "WorkRequesterAccountId": account,
+        "CreationTime": job.created_at,
+        "LabelCounters": {
+            "HumanLabeled": job.human_labeled,
+            "PendingHuman": sum(job.counts.get(state, 0) for state in ("unprepared", "waiting", "started")),
+            "Total": job.objects,
+        },
+        "NumberOfHumanWorkersPerDataObject": job.request["HumanTaskConfig"]["NumberOfHumanWorkersPerDataObject"],
     }
 
 

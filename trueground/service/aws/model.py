@@ -1,4 +1,4 @@
-"""botocore's model of the ``sagemaker`` service: the authority on shapes."""
+"""botocore's models of the services that are spoken here: the authority on shapes."""
 
 from __future__ import annotations
 
@@ -9,7 +9,16 @@ from botocore.loaders import Loader
 from botocore.model import ServiceModel
 
 
-@cache
 def service_model() -> Any:
-    """The service's model; loading it takes a moment, once."""
-    return ServiceModel(Loader().load_service_model("sagemaker", "service-2"), "sagemaker")
+    """The model of ``sagemaker``; loading it takes a moment, once."""
+    return _model("sagemaker")
+
+
+def loop_model() -> Any:
+    """The model of ``sagemaker-a2i-runtime``."""
+    return _model("sagemaker-a2i-runtime")
+
+
+@cache
+def _model(name: str) -> Any:
+    return ServiceModel(Loader().load_service_model(name, "service-2"), name)

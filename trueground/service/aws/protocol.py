@@ -1,22 +1,28 @@
-"""JSON 1.1 over HTTP: from a request to its operation, and back."""
+"""From an HTTP request to its operation, and back: what both protocols share, and JSON 1.1."""
 
 from __future__ import annotations
 
 import json
 import logging
 import uuid
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from fastapi import Request, Response
 from starlette.concurrency import run_in_threadpool
+from starlette.exceptions import HTTPException
 
+from trueground.service.addresses import client_address
+from trueground.service.aws.address import remember
 from trueground.service.aws.errors import AwsError, aws_error
 from trueground.service.aws.model import service_model
-from trueground.service.aws.registry import OPERATIONS
+from trueground.service.aws.registry import OPERATIONS, Operation
 from trueground.service.aws.serialize import serialize
-from trueground.service.aws.signature import SignedRequest, verify
+from trueground.service.aws.signature import SignedRequest, once, verify
 from trueground.service.aws.validation import parse_input
-from trueground.service.engine import keys
+from trueground.service.engine import audit_log, keys
+from trueground.service.engine.audit_log import Actor
 from trueground.service.store.database import now
 
 if TYPE_CHECKING:
@@ -24,46 +30,119 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 _TARGET = "SageMaker."
+_READS = ("Describe", "List", "Render")
+"""Operations that change nothing; their requests may come again."""
 _MEDIA_TYPE = "application/x-amz-json-1.1"
 
 
+@dataclass(frozen=True, slots=True)
+class Call:
+    """What a request asks for: an operation, botocore's model of it, and the content that is yet to be checked."""
+
+    operation: Operation
+    model: Any
+    content: Any
+
+
 async def answer(service: Service, request: Request) -> Response:
-    """Answer one request of an AWS client."""
+    """Answer one request in JSON 1.1, which names its operation in a header."""
+
+    def find(signed: SignedRequest) -> Call:
+        name = signed.headers.get("x-amz-target", "").removeprefix(_TARGET)
+        operation = OPERATIONS.get(name)
+        if operation is None:
+            offered = ", ".join(sorted(OPERATIONS))
+            raise AwsError("UnknownOperationException", f"{name!r} is not offered here. Offered are: {offered}", 404)
+        return Call(operation, service_model().operation_model(name), read_json(signed.body))
+
+    def refuse(error: AwsError) -> Response:
+        return respond(error.status, {"__type": error.code, "message": error.message}, _MEDIA_TYPE)
+
+    return await serve(service, request, service.settings.body_limit, find, refuse, _MEDIA_TYPE)
+
+
+async def serve(
+    service: Service,
+    request: Request,
+    limit: int,
+    find: Callable[[SignedRequest], Call],
+    refuse: Callable[[AwsError], Response],
+    media_type: str,
+) -> Response:
+    """Answer one request of an AWS client.
+
+    Args:
+        service: what answers.
+        request: as it came.
+        limit: the largest body taken, in bytes.
+        find: what a request that is rightly signed asks for.
+        refuse: makes the response of an error.
+        media_type: of responses.
+    """
+    remember(request)
+    address = client_address(request, service.settings.trusted_proxies)
+
+    def handle(signed: SignedRequest) -> dict[str, Any]:
+        signature = verify(signed, lambda key: keys.secret_of(service.db, service.secrets, key), now())
+        call = find(signed)
+
+        def act() -> dict[str, Any]:
+            return _perform(service, call, Actor(f"key/{signature.key_id}", address))
+
+        if call.model.name.startswith(_READS):
+            return act()
+        result: dict[str, Any] = once(signature, service.once, act)
+        return result
+
     try:
-        signed = await _read(request, service.settings.body_limit)
-        return _respond(200, await run_in_threadpool(_handle, service, signed))
+        return respond(200, await run_in_threadpool(handle, await _read(request, limit)), media_type)
     except AwsError as error:
-        return _respond(error.status, {"__type": error.code, "message": error.message})
+        return refuse(error)
 
 
-def _handle(service: Service, request: SignedRequest) -> dict[str, Any]:
-    key_id = verify(request, lambda key: keys.secret_of(service.db, service.secrets, key), now())
-    name = request.headers.get("x-amz-target", "").removeprefix(_TARGET)
-    operation = OPERATIONS.get(name)
-    if operation is None:
-        offered = ", ".join(sorted(OPERATIONS))
-        raise AwsError("UnknownOperationException", f"{name!r} is not offered here. Offered are: {offered}", 404)
-    model = service_model().operation_model(name)
+def _perform(service: Service, call: Call, actor: Actor) -> dict[str, Any]:
+    name, model = call.model.name, call.model
     try:
-        response = operation.handler(service, parse_input(model.input_shape, _json(request.body)))
+        with audit_log.acting(actor):
+            response = call.operation.handler(service, parse_input(model.input_shape, call.content))
     except Exception as error:
-        known = aws_error(error, not_found=operation.not_found)
+        known = aws_error(error, model.service_model, not_found=call.operation.not_found)
         if known is None:
             log.exception("%s failed", name)
-            known = AwsError("InternalFailure", "The service failed; its log says why.", 500)
-        log.info("%s by %s: %s", name, key_id, known.code)
+            known = AwsError(call.operation.failure, "The service failed; its log says why.", 500)
+        log.info("%s by %s: %s", name, actor.id, known.code)
         raise known from error
-    log.debug("%s by %s", name, key_id)
+    log.debug("%s by %s", name, actor.id)
     result: dict[str, Any] = serialize(model.output_shape, response) if model.output_shape is not None else {}
     return result
 
 
+def read_json(body: bytes) -> Any:
+    """The JSON of a body; an empty one is an empty object. Raises :class:`AwsError`."""
+    try:
+        return json.loads(body or b"{}")
+    except (ValueError, RecursionError):
+        raise AwsError("SerializationException", "The body is not JSON") from None
+
+
+def respond(
+    status: int, content: dict[str, Any], media_type: str, headers: Mapping[str, str] | None = None
+) -> Response:
+    """A response in JSON with the id that AWS's clients log."""
+    known = {"x-amzn-RequestId": str(uuid.uuid4()), **(headers or {})}
+    return Response(json.dumps(content), status, known, media_type=media_type)
+
+
 async def _read(request: Request, limit: int) -> SignedRequest:
     body = bytearray()
-    async for chunk in request.stream():
-        body += chunk
-        if len(body) > limit:
-            raise AwsError("RequestEntityTooLargeException", f"A request can have {limit} bytes at most.", 413)
+    try:
+        async for chunk in request.stream():
+            body += chunk
+    except HTTPException as error:
+        # The guard around the service stops what is too large or too slow.
+        if error.status_code == 408:
+            raise AwsError("RequestTimeoutException", error.detail, 408) from None
+        raise AwsError("RequestEntityTooLargeException", f"A request can have {limit} bytes at most.", 413) from None
     headers = request.headers
     return SignedRequest(
         method=request.method,
@@ -73,15 +152,3 @@ async def _read(request: Request, limit: int) -> SignedRequest:
         headers={name: ",".join(headers.getlist(name)) for name in headers},
         body=bytes(body),
     )
-
-
-def _json(body: bytes) -> Any:
-    try:
-        return json.loads(body or b"{}")
-    except (ValueError, RecursionError):
-        raise AwsError("SerializationException", "The body is not JSON") from None
-
-
-def _respond(status: int, content: dict[str, Any]) -> Response:
-    headers = {"x-amzn-RequestId": str(uuid.uuid4())}
-    return Response(json.dumps(content), status, headers, media_type=_MEDIA_TYPE)

@@ -1,4 +1,4 @@
-"""Responses as botocore's model wants them: its members only, times as epoch seconds."""
+"""Responses as botocore's model wants them: its members only, times as epoch seconds or as the model says."""
 
 from __future__ import annotations
 
@@ -21,6 +21,8 @@ def serialize(shape: Any, value: Any) -> Any:
         assert isinstance(value, Mapping)
         return {key: serialize(shape.value, item) for key, item in value.items()}
     if isinstance(value, datetime):
+        if shape.serialization.get("timestampFormat") == "iso8601":
+            return value.strftime("%Y-%m-%dT%H:%M:%S.") + f"{value.microsecond // 1000:03d}Z"
         # Cut, not rounded: a time must not be told before it was.
         return int(value.timestamp() * 1000) / 1000
     return value

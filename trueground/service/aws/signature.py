@@ -15,6 +15,7 @@ from botocore.awsrequest import AWSRequest
 from botocore.credentials import Credentials
 
 from trueground.service.aws.errors import AwsError
+from trueground.service.engine.once import Once, Repeated, Unfinished
 
 SERVICE = "sagemaker"
 CLOCK = timedelta(minutes=15)
@@ -37,8 +38,19 @@ class SignedRequest:
     body: bytes
 
 
-def verify(request: SignedRequest, secret_of: Callable[[str], str | None], now: datetime) -> str:
-    """The access key id of a request that is signed rightly.
+@dataclass(frozen=True, slots=True)
+class Signature:
+    """A signature that was found to be right."""
+
+    key_id: str
+    value: str
+    expires_at: datetime
+    call: str
+    """What AWS's clients name each call by, the same in all its attempts; not signed, so it proves nothing."""
+
+
+def verify(request: SignedRequest, secret_of: Callable[[str], str | None], now: datetime) -> Signature:
+    """The signature of a request that is signed rightly.
 
     Args:
         request: the request as it came.
@@ -55,7 +67,7 @@ def verify(request: SignedRequest, secret_of: Callable[[str], str | None], now: 
         raise _invalid(f"Credential should be scoped to correct service: '{SERVICE}'.")
     if date != time[:8]:
         raise _invalid(f"Date in Credential scope does not match YYYYMMDD from ISO-8601 version of date: {date}")
-    _check_clock(time, now)
+    signed_at = _check_clock(time, now)
     signed = fields["SignedHeaders"].split(";")
     _check_signed(request.headers, signed)
     _check_body_hash(request)
@@ -67,7 +79,26 @@ def verify(request: SignedRequest, secret_of: Callable[[str], str | None], now: 
     expected = _signature(request, signed, Credentials(key_id, secret), region, time)
     if not hmac.compare_digest(expected.encode(), fields["Signature"].encode()):
         raise _invalid(_WRONG)
-    return key_id
+    return Signature(key_id, fields["Signature"], signed_at + CLOCK, request.headers.get("amz-sdk-invocation-id", ""))
+
+
+def once(signature: Signature, guard: Once, act: Callable[[], Any]) -> Any:
+    """Let a signature change something once.
+
+    AWS's clients sign each attempt anew, but two within one second alike. So a retry that comes at once is told what
+    the first try was told, another call is asked to come again in the next second, and what comes later is refused.
+
+    Raises:
+        AwsError: what ``act`` raised, or that the signature was used before.
+    """
+    try:
+        return guard.do(signature.value, signature.expires_at, signature.call, act)
+    except Unfinished:
+        raise AwsError(
+            "ThrottlingException", "An equal request came in this second; send it again in the next."
+        ) from None
+    except Repeated:
+        raise _invalid("Signature already used: this very request was sent before. Sign each request anew.") from None
 
 
 class _Verifier(SigV4Auth):
@@ -133,7 +164,7 @@ def _time(headers: dict[str, str]) -> str:
     return time
 
 
-def _check_clock(time: str, now: datetime) -> None:
+def _check_clock(time: str, now: datetime) -> datetime:
     try:
         signed_at = datetime.strptime(time, _TIME).replace(tzinfo=UTC)
     except ValueError:
@@ -150,6 +181,7 @@ def _check_clock(time: str, now: datetime) -> None:
             f"Signature not yet current: {time} is still later than {newest.strftime(_TIME)} "
             f"({now.strftime(_TIME)} + 15 min.)"
         )
+    return signed_at
 
 
 def _check_signed(headers: dict[str, str], signed: list[str]) -> None:

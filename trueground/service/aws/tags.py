@@ -1,12 +1,16 @@
-"""AddTags, ListTags, DeleteTags: of labeling jobs and work teams, as on AWS not of workforces."""
+"""AddTags, ListTags, DeleteTags: of all that has an ARN but, as on AWS, workforces."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from trueground.service.aws.errors import AwsError
 from trueground.service.aws.registry import operation
-from trueground.service.engine import jobs, tags, teams
+from trueground.service.engine import audit_log, flow_definitions, human_task_uis, jobs, tags, teams
+from trueground.service.settings import ServiceSettings
+from trueground.service.store.database import Database
 
 if TYPE_CHECKING:
     from trueground.service.context import Service
@@ -17,7 +21,9 @@ def add(service: Service, request: dict[str, Any]) -> dict[str, Any]:
     """Add tags or change their values."""
     resource = _resource(service, request["ResourceArn"])
     with service.db.write() as connection:
-        tags.put(connection, resource, {tag["Key"]: tag["Value"] for tag in request["Tags"]})
+        new = {tag["Key"]: tag["Value"] for tag in request["Tags"]}
+        tags.put(connection, resource, new)
+        audit_log.record(connection, act="AddTags", resource=resource, detail={"tags": new})
         return {"Tags": _list(tags.get(connection, resource))}
 
 
@@ -35,6 +41,7 @@ def delete(service: Service, request: dict[str, Any]) -> dict[str, Any]:
     resource = _resource(service, request["ResourceArn"])
     with service.db.write() as connection:
         tags.remove(connection, resource, request["TagKeys"])
+        audit_log.record(connection, act="DeleteTags", resource=resource, detail={"keys": request["TagKeys"]})
     return {}
 
 
@@ -45,13 +52,21 @@ def _resource(service: Service, arn: str) -> str:
         raise AwsError("ValidationException", f"{arn!r} is not an ARN of this service, which begin with {prefix}")
     resource = arn.removeprefix(prefix)
     kind, _, name = resource.rpartition("/")
-    if kind == "labeling-job":
-        jobs.describe_job(service.db, service.settings, name)
-    elif kind == "workteam/private-crowd":
-        teams.describe_workteam(service.db, service.settings, name)
-    else:
+    describe = _DESCRIBE.get(kind)
+    if describe is None:
         raise AwsError("ValidationException", f"Invalid resource type: {kind.partition('/')[0] or resource}")
+    describe(service.db, service.settings, name)
     return resource
+
+
+_DESCRIBE: dict[str, Callable[[Database, ServiceSettings, str], object]] = {
+    "labeling-job": jobs.describe_job,
+    "workteam/private-crowd": partial(teams.describe_workteam, kind="private"),
+    "workteam/vendor-crowd": partial(teams.describe_workteam, kind="vendor"),
+    "flow-definition": flow_definitions.describe_flow,
+    "human-task-ui": human_task_uis.describe_ui,
+}
+"""What finds a resource by its name, per kind of resource as its ARN has it."""
 
 
 def _list(found: dict[str, str]) -> list[dict[str, str]]:

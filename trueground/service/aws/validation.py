@@ -130,6 +130,14 @@ def _check_range(shape: Any, size: int, what: str, value: Any, path: str, proble
     return True
 
 
+_EXTENSIONS = {
+    # Files of this machine.
+    "S3Uri": r"file:///.+",
+    # A provider on this machine, for development.
+    "OidcEndpoint": r"http://(localhost|127\.0\.0\.1)(:[0-9]+)?(/\S*)?",
+}
+
+
 @cache
 def _matcher(shape_name: str, pattern: str) -> Callable[[str], bool]:
     """Whether a whole text matches a pattern of the model."""
@@ -137,9 +145,8 @@ def _matcher(shape_name: str, pattern: str) -> Callable[[str], bool]:
         return lambda text: text.isprintable() and not re.search(r"\s", text)
     for java, python in _CLASSES.items():
         pattern = pattern.replace(java, python)
-    if shape_name == "S3Uri":
-        # The one extension: files of this machine.
-        pattern = f"{pattern}|file:///.+"
+    if extension := _EXTENSIONS.get(shape_name):
+        pattern = f"{pattern}|{extension}"
     compiled = re.compile(pattern)
     return lambda text: compiled.fullmatch(text) is not None
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 from trueground.errors import TruegroundError
 
 
@@ -21,6 +23,10 @@ class InUse(EngineError):
     """The name is taken, or the thing is still needed."""
 
 
+class Conflict(EngineError):
+    """It contradicts what is there."""
+
+
 class LimitExceeded(EngineError):
     """More than the service allows."""
 
@@ -29,9 +35,29 @@ class NotYours(EngineError):
     """The assignment belongs to another worker, or does not exist: the two are not told apart."""
 
 
+class SignInRefused(EngineError):
+    """Nobody is signed in: who asked did not show who they are, or may not come in."""
+
+
+class ProviderFailed(EngineError):
+    """A sign-in provider cannot be reached, or does not do what it should."""
+
+
 class Closed(EngineError):
     """The assignment can no longer be answered. ``reason``: ``expired``, ``released`` or ``job-ended``."""
 
     def __init__(self, reason: str, message: str) -> None:
         self.reason = reason
         super().__init__(message)
+
+
+class TooManyTries(EngineError):
+    """Too many failures to sign in; the next try may come after ``seconds``."""
+
+    def __init__(self, seconds: float) -> None:
+        self.seconds = max(1, math.ceil(seconds))
+        super().__init__(f"Too many failed tries. Try again in {self.seconds} seconds.")
+
+
+class Refused(EngineError):
+    """Whoever asks may not do this, from here or at all."""

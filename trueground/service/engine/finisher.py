@@ -6,80 +6,64 @@ All it needs to know is in the store, and each step may be repeated. So it goes 
 from __future__ import annotations
 
 import logging
-import threading
 import time
+from collections import Counter
+from collections.abc import Callable
+from concurrent.futures import Future
 from datetime import timedelta
 from typing import Any
 
-from sqlalchemy import Connection, Row, case, select, update
+from sqlalchemy import Connection, Row, case, func, select, update
 
+from trueground.service.engine import adaptive, events, gold, post_function
 from trueground.service.engine.assignment import expire_leases
-from trueground.service.engine.jobs import count_states
-from trueground.service.engine.lease import Lease
+from trueground.service.engine.background import Background
+from trueground.service.engine.function_calls import REASON_CHARACTERS, FunctionCalls, reason_of
+from trueground.service.engine.functions import own_function
+from trueground.service.engine.jobs import count_states, remove_abandoned, resource
 from trueground.service.engine.output import NO_LABEL, Output
+from trueground.service.engine.threads import in_thread
 from trueground.service.settings import ServiceSettings
 from trueground.service.store.database import Database, now
-from trueground.service.store.tables import assignments, data_objects, labeling_jobs
+from trueground.service.store.tables import IS_LEASED, answers, assignments, data_objects, labeling_jobs
 from trueground.storage import Storage
 
 log = logging.getLogger(__name__)
 
-BATCH = 200
+BATCH = 500
 ATTEMPTS = 5
+LARGE = 5000
+"""A job of so many objects is finished in a thread of its own, for the others not to wait."""
+FIRST = 100
+"""If more than a tenth of so many objects fail, something is wrong with all of them."""
+EXEMPT = 10
+"""A job of fewer objects is not stopped for it."""
 EXPIRED = "The data object expired: nobody answered it within the task availability lifetime"
 NOTHING_LABELED = "No data object was labeled before the task availability lifetime ended"
-_OPEN = ("waiting", "started")
+_OPEN = ("unprepared", "waiting", "started")
 
 
-class Finisher:
-    """Runs in one thread of each service process; a lease in the store lets one process work at a time."""
+class Finisher(Background):
+    """Brings every job to its end."""
+
+    name = "finisher"
 
     def __init__(self, db: Database, storage: Storage, settings: ServiceSettings) -> None:
-        self._db, self._storage, self._settings = db, storage, settings
-        self._lease: Lease | None = None
-        self._stopping = threading.Event()
-        self._thread: threading.Thread | None = None
+        super().__init__(db, settings.poll_interval, db.changed)
+        self._storage, self._settings = storage, settings
+        self._calls = FunctionCalls(settings)
         # Failures of a job in a row, and when to try it again.
         self._failures: dict[int, tuple[int, float]] = {}
-
-    def start(self) -> None:
-        """Start the thread."""
-        # The lease carries this process's id, and a server may have forked since the app was made.
-        self._lease = Lease(self._db, "finisher")
-        self._stopping.clear()
-        self._thread = threading.Thread(target=self._run, name="trueground-finisher", daemon=True)
-        self._thread.start()
-
-    def stop(self) -> None:
-        """Stop the thread; what it was at is finished first or left for the next start."""
-        self._stopping.set()
-        self._db.changed.set()
-        if self._thread is not None:
-            self._thread.join()
-            self._thread = None
-
-    def _run(self) -> None:
-        while not self._stopping.is_set():
-            self._db.changed.clear()
-            try:
-                self.tick()
-            except Exception:
-                log.exception("the store cannot be reached; trying again")
-            self._db.changed.wait(self._settings.poll_interval)
-        if self._lease is not None:
-            try:
-                self._lease.release()
-            except Exception:
-                log.exception("could not give the finisher's lease back; it runs out by itself")
+        # Jobs that are finished in threads of their own.
+        self._finishing: dict[int, Future[None]] = {}
 
     def tick(self) -> None:
         """Look at every job that has not ended, once."""
-        if self._lease is not None and not self._lease.hold():
-            return
+        remove_abandoned(self._db)
         with self._db.read() as connection:
             jobs = connection.execute(
                 select(labeling_jobs)
-                .where(labeling_jobs.c.status.in_(("InProgress", "Stopping")))
+                .where(labeling_jobs.c.kind == "labeling", labeling_jobs.c.status.in_(("InProgress", "Stopping")))
                 .order_by(labeling_jobs.c.created_at)
             ).all()
         for job in jobs:
@@ -88,13 +72,16 @@ class Finisher:
                 continue
             try:
                 self._advance(job)
-                self._failures.pop(job.id, None)
+                if job.id not in self._finishing:
+                    self._failures.pop(job.id, None)
             except Exception as error:
                 self._note_failure(job, failures + 1, error)
 
     def _advance(self, job: Row[Any]) -> None:
         if job.ended_at is None:
             expire_leases(self._db, job.id)
+            if job.gold_policy == "ask-again":
+                gold.set_aside_answers(self._db, job.id)
         self._write_answered(job)
         if job.ended_at is None:
             if not self._end_if_due(job):
@@ -102,10 +89,42 @@ class Finisher:
             with self._db.read() as connection:
                 job = connection.execute(select(labeling_jobs).where(labeling_jobs.c.id == job.id)).one()
             self._write_answered(job)
-        unlabeled = self._output(job).write_labels()
+        if job.objects < LARGE and own_function(job.post_function, self._settings) is None:
+            self._finish(job, self._output(job))
+        else:
+            self._finish_aside(job)
+
+    def _finish(self, job: Row[Any], output: Output) -> None:
+        """Make the labels of an ended job, and say that it is done."""
+        function = own_function(job.post_function, self._settings)
+        if function is not None:
+            post_function.consolidate(output, function, self._calls)
+        unlabeled = output.write_labels()
         with self._db.write() as connection:
             _complete(connection, job, unlabeled)
         log.info("labeling job %s has ended", job.name)
+
+    def _finish_aside(self, job: Row[Any]) -> None:
+        """The same in a thread of its own: a function may take a quarter of an hour. Raises what went wrong in it."""
+        running = self._finishing.get(job.id)
+        if running is not None:
+            if running.done():
+                del self._finishing[job.id]
+                running.result()
+            return
+
+        def keep_lease() -> None:
+            if self._stopping.is_set():
+                raise InterruptedError("the service stops; the job is finished after its next start")
+            self.keep_lease()
+
+        def finish() -> None:
+            try:
+                self._finish(job, self._output(job, keep_lease))
+            finally:
+                self._db.changed.set()
+
+        self._finishing[job.id] = in_thread(f"finishing-{job.name}", finish)
 
     def _write_answered(self, job: Row[Any]) -> None:
         """Write the answers of objects that have all of theirs."""
@@ -121,11 +140,20 @@ class Finisher:
                 positions = list(connection.scalars(answered))
             if not positions:
                 return
+            if job.ended_at is None and (again := adaptive.ask_more(self._db, job, positions)):
+                positions = [position for position in positions if position not in again]
+            with self._db.read() as connection:
+                before = _answer_counts(connection, job.id, positions)
             output.write_responses(positions)
-            with self._db.write() as connection:
+            with self._db.write(routine=True) as connection:
+                written = (data_objects.c.job_id == job.id) & data_objects.c.position.in_(positions)
+                # What was edited meanwhile is written once more. The lock comes first, so that no edit is under way.
+                connection.execute(select(data_objects.c.position).where(written).with_for_update())
+                after = _answer_counts(connection, job.id, positions)
+                unchanged = [position for position in positions if before[position] == after[position]]
                 connection.execute(
                     update(data_objects)
-                    .where(data_objects.c.job_id == job.id, data_objects.c.position.in_(positions))
+                    .where(data_objects.c.job_id == job.id, data_objects.c.position.in_(unchanged))
                     .values(state="written")
                 )
 
@@ -133,23 +161,21 @@ class Finisher:
         """End the job if nothing is left to ask, its time is over, or it is being stopped and nobody is at it."""
         with self._db.read() as connection:
             done = not _has(connection, job.id, data_objects.c.state.in_((*_OPEN, "answered")))
-            held = select(assignments.c.id).where(assignments.c.job_id == job.id, assignments.c.state == "leased")
+            held = select(assignments.c.id).where(assignments.c.job_id == job.id, IS_LEASED)
             if not done and job.status == "Stopping":
                 waited = now() - job.stop_requested_at > timedelta(seconds=self._settings.stop_grace)
                 done = waited or connection.execute(held.limit(1)).first() is None
+            failed = _too_many_failed(connection, job) if job.status == "InProgress" else None
         expired = now() >= job.available_until
-        if not done and not expired:
+        if not done and not expired and failed is None:
             return False
         with self._db.write() as connection:
-            _end(connection, job, failing=expired and job.status == "InProgress")
+            _end(connection, job, failing=expired and job.status == "InProgress", because=failed)
         return True
 
-    def _output(self, job: Row[Any]) -> Output:
-        return Output(self._db, self._storage, self._settings, job, self._keep_lease)
-
-    def _keep_lease(self) -> None:
-        if self._lease is not None:
-            self._lease.hold()
+    def _output(self, job: Row[Any], renew: Callable[[], object] | None = None) -> Output:
+        storage = self._storage.with_kms_key(job.request["OutputConfig"].get("KmsKeyId"))
+        return Output(self._db, storage, self._settings, job, renew or self.keep_lease)
 
     def _note_failure(self, job: Row[Any], failures: int, error: Exception) -> None:
         log.error("labeling job %s cannot go on (attempt %d)", job.name, failures, exc_info=error)
@@ -157,14 +183,20 @@ class Finisher:
         # Files that cannot be written now may be written later, and answers must not be given up for that.
         if failures < ATTEMPTS or isinstance(error, OSError):
             return
-        reason = f"The output could not be made: {type(error).__name__}: {error}"[:1024]
+        reason = f"The output could not be made: {reason_of(error)}"[:REASON_CHARACTERS]
         with self._db.write() as connection:
             _end(connection, job, failing=False)
-            connection.execute(
-                update(labeling_jobs)
-                .where(labeling_jobs.c.id == job.id)
-                .values(status="Failed", failure_reason=reason, modified_at=now())
-            )
+            _close(connection, job, "Failed", reason)
+
+
+def _answer_counts(connection: Connection, job_id: int, positions: list[int]) -> Counter[int]:
+    """How many answers, edits among them, there are to each of these objects."""
+    query = select(answers.c.position, func.count()).where(
+        answers.c.job_id == job_id, answers.c.position.in_(positions)
+    )
+    return Counter(
+        {position: count for position, count in connection.execute(query.group_by(answers.c.position)).all()}
+    )
 
 
 def _has(connection: Connection, job_id: int, condition: Any) -> bool:
@@ -172,16 +204,32 @@ def _has(connection: Connection, job_id: int, condition: Any) -> bool:
     return connection.execute(query).first() is not None
 
 
-def _end(connection: Connection, job: Row[Any], *, failing: bool) -> None:
-    """Take no more answers. What has at least one is labeled from those; the rest fails, or stays unlabeled."""
+def _too_many_failed(connection: Connection, job: Row[Any]) -> str | None:
+    """Why a job must not go on, if more than a tenth of its first objects failed."""
+    first = min(job.objects, FIRST)
+    if first < EXEMPT:
+        return None
+    reasons = connection.scalars(
+        select(data_objects.c.failure_reason)
+        .where(data_objects.c.job_id == job.id, data_objects.c.state == "failed", data_objects.c.position < first)
+        .order_by(data_objects.c.position)
+    ).all()
+    if 10 * len(reasons) <= first:
+        return None
+    ((reason, times),) = Counter(reasons).most_common(1)
+    told = f"{len(reasons)} of the first {first} data objects failed, more than a tenth. The most frequent reason"
+    return f"{told} ({times} times): {reason}"[:REASON_CHARACTERS]
+
+
+def _end(connection: Connection, job: Row[Any], *, failing: bool, because: str | None = None) -> None:
+    """Take no more answers. What has at least one is labeled from those; the rest fails, or stays unlabeled.
+
+    ``because``: why the job is stopped and fails as a whole.
+    """
     query = select(labeling_jobs.c.ended_at).where(labeling_jobs.c.id == job.id).with_for_update()
     if connection.scalar(query) is not None:
         return
-    connection.execute(
-        update(assignments)
-        .where(assignments.c.job_id == job.id, assignments.c.state == "leased")
-        .values(state="expired")
-    )
+    connection.execute(update(assignments).where(assignments.c.job_id == job.id, IS_LEASED).values(state="expired"))
     connection.execute(
         update(data_objects)
         .where(data_objects.c.job_id == job.id, data_objects.c.state.in_(_OPEN))
@@ -191,35 +239,62 @@ def _end(connection: Connection, job: Row[Any], *, failing: bool) -> None:
             free=0,
         )
     )
+    # An edit may have come while the file was being written. From now on there are none, so it is written once more.
+    edited = select(answers.c.position).where(answers.c.job_id == job.id, answers.c.revision > 0)
     connection.execute(
-        update(labeling_jobs).where(labeling_jobs.c.id == job.id).values(ended_at=now(), modified_at=now())
+        update(data_objects)
+        .where(data_objects.c.job_id == job.id, data_objects.c.state == "written", data_objects.c.position.in_(edited))
+        .values(state="answered")
+    )
+    connection.execute(
+        update(labeling_jobs)
+        .where(labeling_jobs.c.id == job.id)
+        .values(ended_at=now(), modified_at=now(), failure_reason=because)
     )
 
 
-def _complete(connection: Connection, job: Row[Any], unlabeled: set[int]) -> None:
+def _complete(connection: Connection, job: Row[Any], unlabeled: list[int]) -> None:
     """All files are there: say so."""
     current = connection.execute(
-        select(labeling_jobs.c.status, labeling_jobs.c.stop_requested_at)
+        select(labeling_jobs.c.status, labeling_jobs.c.stop_requested_at, labeling_jobs.c.failure_reason)
         .where(labeling_jobs.c.id == job.id)
         .with_for_update()
     ).one()
     if current.status not in ("InProgress", "Stopping"):
         return
-    for position in sorted(unlabeled):
+    for start in range(0, len(unlabeled), BATCH):
         connection.execute(
             update(data_objects)
-            .where(data_objects.c.job_id == job.id, data_objects.c.position == position)
+            .where(
+                data_objects.c.job_id == job.id,
+                data_objects.c.position.in_(unlabeled[start : start + BATCH]),
+            )
             .values(state="failed", failure_reason=NO_LABEL)
         )
-    counts = count_states(connection, job.id)
-    failed = bool(counts.get("failed")) and not counts.get("written") and not counts.get("labeled")
+    reason = current.failure_reason or _nothing_labeled(connection, job)
     stopped = current.stop_requested_at is not None or job.withheld
-    connection.execute(
+    _close(connection, job, "Failed" if reason else "Stopped" if stopped else "Completed", reason)
+
+
+def _close(connection: Connection, job: Row[Any], status: str, reason: str | None) -> None:
+    """The job's last status, and the event that tells of it; once."""
+    at = now()
+    closed = connection.execute(
         update(labeling_jobs)
-        .where(labeling_jobs.c.id == job.id)
-        .values(
-            status="Failed" if failed else "Stopped" if stopped else "Completed",
-            failure_reason=(NOTHING_LABELED if not unlabeled else NO_LABEL) if failed else None,
-            modified_at=now(),
-        )
+        .where(labeling_jobs.c.id == job.id, labeling_jobs.c.status.in_(("InProgress", "Stopping")))
+        .values(status=status, failure_reason=reason, modified_at=at)
     )
+    if closed.rowcount:
+        detail = {"LabelingJobStatus": status}
+        events.record(connection, resource=resource(job.name), detail_type=events.LABELING_JOB, detail=detail, at=at)
+
+
+def _nothing_labeled(connection: Connection, job: Row[Any]) -> str | None:
+    """Why a job failed whose objects all did."""
+    counts = count_states(connection, job.id)
+    if not counts.get("failed") or any(counts.get(state) for state in ("written", "labeled", "machine")):
+        return None
+    this = (data_objects.c.job_id == job.id) & (data_objects.c.state == "failed")
+    query = select(data_objects.c.failure_reason).where(this).group_by(data_objects.c.failure_reason)
+    reason: str = connection.scalars(query.order_by(func.count().desc(), data_objects.c.failure_reason)).first() or ""
+    return NOTHING_LABELED if reason == EXPIRED else reason

@@ -7,7 +7,7 @@ import io
 
 from sqlalchemy import select
 
-from trueground.service.engine import keys, teams
+from trueground.service.engine import keys, workforces
 from trueground.service.security import SecretBox, write_private
 from trueground.service.settings import ServiceSettings
 from trueground.service.store.database import Database
@@ -22,7 +22,7 @@ def prepare(db: Database, box: SecretBox, settings: ServiceSettings) -> None:
     The key is made once: later starts leave the file alone, also where someone removed it on purpose.
     """
     db.migrate()
-    teams.create_default_workforce(db)
+    workforces.create_default_workforce(db)
     with db.read() as connection:
         if connection.execute(select(access_keys.c.id).limit(1)).first() is not None:
             return

@@ -10,17 +10,30 @@ from typing import Any
 
 from trueground.errors import InputError
 from trueground.service.engine.errors import Invalid
-from trueground.service.engine.functions import find_task_type, task_input
+from trueground.service.engine.functions import (
+    Kind,
+    check_function,
+    find_task_type,
+    own_function,
+    task_input,
+)
+from trueground.service.engine.public_request import AVAILABILITY_SECONDS as PUBLIC_AVAILABILITY_SECONDS
+from trueground.service.engine.public_request import TEAM as PUBLIC_TEAM
+from trueground.service.engine.public_request import check_public, is_public
 from trueground.service.engine.reading import reading
 from trueground.service.settings import ServiceSettings
 from trueground.storage import Storage
 from trueground.tasks import read_label_categories
 from trueground.tasks.base import TaskType
+from trueground.tasks.categories import FILE_BYTES
 
 AVAILABILITY_SECONDS = 30 * 24 * 3600
 """Default and upper bound of how long a private work team may take."""
 IMAGE_AND_TEXT_SECONDS = 8 * 3600
 """Upper bound of the time for one task, but for video and point clouds."""
+
+TEMPLATE_BYTES = 2 * 1024 * 1024
+"""More is no task template; AWS takes 128,000 characters."""
 
 _REFERENCE = re.compile(r"(PRE|ACS)-(Adjustment)?(SemanticSegmentation|Video|3DPointCloud(ObjectTracking|Semantic))")
 _LONG = re.compile(r"(PRE|ACS)-(Adjustment|Verification)?(Video|3DPointCloud)")
@@ -47,6 +60,8 @@ class JobPlan:
     template_uri: str
     categories: list[str]
     label_config: dict[str, Any]
+    calls_function: bool
+    """A function of the requester's own makes what the template sees, object by object."""
 
     def task_input(self, content: Mapping[str, Any]) -> dict[str, Any]:
         """What the template sees of a data object."""
@@ -62,11 +77,17 @@ def check_request(request: dict[str, Any], storage: Storage, settings: ServiceSe
     """
     human = request["HumanTaskConfig"]
     _refuse_what_is_missing_here(request)
+    public = is_public(request)
+    if public:
+        check_public(request, settings)
+    elif human.get("PublicWorkforceTaskPrice"):
+        raise Invalid("HumanTaskConfig.PublicWorkforceTaskPrice cannot be honoured: only the public workforce is paid")
     pre = human.get("PreHumanTaskLambdaArn")
     post = human.get("AnnotationConsolidationConfig", {}).get("AnnotationConsolidationLambdaArn")
-    pre_type = _task_type(pre, "HumanTaskConfig.PreHumanTaskLambdaArn")
-    post_type = _task_type(post, "HumanTaskConfig.AnnotationConsolidationConfig.AnnotationConsolidationLambdaArn")
-    task_type = post_type or pre_type
+    _check_function(pre, "PRE", "HumanTaskConfig.PreHumanTaskLambdaArn", settings)
+    member = "HumanTaskConfig.AnnotationConsolidationConfig.AnnotationConsolidationLambdaArn"
+    _check_function(post, "ACS", member, settings)
+    task_type = find_task_type(post) or find_task_type(pre)
     _check_attribute(request["LabelAttributeName"], post or pre)
     _check_times(human, post or pre)
     source = request["InputConfig"]["DataSource"].get("S3DataSource")
@@ -74,6 +95,7 @@ def check_request(request: dict[str, Any], storage: Storage, settings: ServiceSe
         raise Invalid("InputConfig.DataSource.S3DataSource is missing: a labeling job here is made from a manifest")
     output = request["OutputConfig"]["S3OutputPath"]
     storage.check(output)
+    _check_key(request["OutputConfig"])
     categories, config = _categories(request.get("LabelCategoryConfigS3Uri"), storage, task_type)
     stopping = request.get("StoppingConditions", {})
     return JobPlan(
@@ -81,10 +103,12 @@ def check_request(request: dict[str, Any], storage: Storage, settings: ServiceSe
         attribute=request["LabelAttributeName"],
         manifest=source["ManifestS3Uri"],
         output=output,
-        workteam=_workteam(human["WorkteamArn"], settings),
+        workteam=PUBLIC_TEAM if public else _workteam(human["WorkteamArn"], settings),
         workers_per_object=human["NumberOfHumanWorkersPerDataObject"],
         lease_seconds=human["TaskTimeLimitInSeconds"],
-        availability_seconds=human.get("TaskAvailabilityLifetimeInSeconds", AVAILABILITY_SECONDS),
+        availability_seconds=human.get(
+            "TaskAvailabilityLifetimeInSeconds", PUBLIC_AVAILABILITY_SECONDS if public else AVAILABILITY_SECONDS
+        ),
         max_objects_out=human.get("MaxConcurrentTaskCount"),
         max_human=stopping.get("MaxHumanLabeledObjectCount"),
         max_percentage=stopping.get("MaxPercentageOfInputDatasetLabeled"),
@@ -94,6 +118,7 @@ def check_request(request: dict[str, Any], storage: Storage, settings: ServiceSe
         template_uri=human["UiConfig"]["UiTemplateS3Uri"],
         categories=categories,
         label_config=config,
+        calls_function=own_function(pre, settings) is not None,
     )
 
 
@@ -103,9 +128,7 @@ def _refuse_what_is_missing_here(request: dict[str, Any]) -> None:
         "LabelingJobAlgorithmsConfig": "automated labeling runs in the pipeline here, not inside the labeling job",
         "InputConfig.DataSource.SnsDataSource": "streaming labeling jobs are not offered; use S3DataSource",
         "OutputConfig.SnsTopicArn": "results are not sent to SNS; read the output manifest",
-        "OutputConfig.KmsKeyId": "the service has no KMS; set the encryption on the bucket",
-        "HumanTaskConfig.PublicWorkforceTaskPrice": "there is no public workforce to be paid",
-        "HumanTaskConfig.UiConfig.HumanTaskUiArn": "there are no human task UIs; use UiTemplateS3Uri",
+        "HumanTaskConfig.UiConfig.HumanTaskUiArn": "the user interfaces of AWS are not here; use UiTemplateS3Uri",
     }
     for path, reason in refused.items():
         value: Any = request
@@ -116,14 +139,16 @@ def _refuse_what_is_missing_here(request: dict[str, Any]) -> None:
             raise Invalid(f"{path} cannot be honoured: {reason}")
 
 
-def _task_type(function: str | None, member: str) -> TaskType | None:
-    task_type = find_task_type(function)
-    if task_type is None and function is not None:
-        raise Invalid(
-            f"{member} cannot be honoured: {function!r} is neither one of Ground Truth's built-in functions for a task "
-            "type that is offered here, nor can functions of your own be called"
-        )
-    return task_type
+def _check_function(function: str | None, kind: Kind, member: str, settings: ServiceSettings) -> None:
+    try:
+        check_function(function, kind, settings)
+    except Invalid as error:
+        raise Invalid(f"{member} cannot be honoured: {error}") from None
+
+
+def _check_key(output: dict[str, Any]) -> None:
+    if output.get("KmsKeyId") and not output["S3OutputPath"].startswith("s3://"):
+        raise Invalid("OutputConfig.KmsKeyId cannot be honoured: only what lies on S3 is encrypted with a KMS key")
 
 
 def _check_attribute(attribute: str, function: str | None) -> None:
@@ -151,10 +176,11 @@ def _check_times(human: dict[str, Any], function: str | None) -> None:
 
 
 def _workteam(arn: str, settings: ServiceSettings) -> str:
+    """The name of the work team; whether it is there, and of that kind, the store knows."""
     kind, _, name = arn.partition(":workteam/")[2].partition("/")
-    if kind != "private-crowd":
-        raise Invalid(f"WorkteamArn {arn!r} cannot be honoured: there are only private work teams here")
-    if arn != settings.arn(f"workteam/private-crowd/{name}"):
+    if kind not in ("private-crowd", "vendor-crowd"):
+        raise Invalid(f"WorkteamArn {arn!r} cannot be honoured: there are only private and vendors' work teams here")
+    if arn != settings.arn(f"workteam/{kind}/{name}"):
         raise Invalid(
             f"WorkteamArn {arn!r} is not of this service, whose work teams are "
             f"{settings.arn('workteam/private-crowd/<name>')}"
@@ -167,7 +193,7 @@ def _template(ui: dict[str, Any], storage: Storage) -> str:
     if not uri:
         raise Invalid("HumanTaskConfig.UiConfig.UiTemplateS3Uri is missing: people need a template to work with")
     with reading(uri):
-        template = storage.read_text(uri)
+        template = storage.read_small(uri, TEMPLATE_BYTES).decode("utf-8")
     if "\0" in template:
         raise InputError("the template holds a null character, so it is no HTML", file=uri)
     if "<crowd-form" not in template:
@@ -183,7 +209,7 @@ def _categories(uri: str | None, storage: Storage, task_type: TaskType | None) -
         return [], {}
     with reading(uri):
         names = read_label_categories(storage, uri)
-        config = json.loads(storage.read_bytes(uri))
+        config = json.loads(storage.read_small(uri, FILE_BYTES))
     if len(names) < 2 and task_type is not None:
         raise InputError("at least two labels are needed", file=uri, field="labels")
     return names, config

@@ -10,24 +10,34 @@ from datetime import datetime, timedelta
 from itertools import islice
 from typing import Any
 
-from sqlalchemy import Connection, Row, func, insert, select, update
+from sqlalchemy import Connection, Row, delete, func, insert, select, update
 from sqlalchemy.exc import IntegrityError
 
 from trueground import storage as paths
 from trueground.errors import InputError
-from trueground.service.engine import tags
+from trueground.service.engine import audit_log, mturk, tags, teams
 from trueground.service.engine.errors import InUse, Invalid, NotFound
+from trueground.service.engine.gold import GoldObject, read_gold
+from trueground.service.engine.job_options import JobOptions, read_options
 from trueground.service.engine.job_request import JobPlan, check_request
 from trueground.service.engine.manifest import Line, read_lines
 from trueground.service.engine.pages import Page, page_of
+from trueground.service.engine.preparation import must_be_prepared
+from trueground.service.engine.public_request import TEAM as PUBLIC_TEAM
+from trueground.service.engine.public_workers import create_public_team
 from trueground.service.settings import ServiceSettings
+from trueground.service.store.bulk import insert_rows
 from trueground.service.store.database import Database, now
 from trueground.service.store.tables import data_objects, labeling_jobs, workteams
 from trueground.storage import Storage
 
-CHUNK = 2000
-CheckTemplate = Callable[[str, Mapping[str, Any]], None]
-"""Raises :class:`InputError` where a template does not render with a ``task.input``."""
+CHUNK = 20_000
+"""Data objects stored in one transaction."""
+INITIALIZING = "Initializing"
+ABANDONED = timedelta(minutes=2)
+"""A job that is being created and shows no progress for so long is given up."""
+CheckTemplate = Callable[[str, Mapping[str, Any] | None], None]
+"""Raises :class:`InputError` where a template does not render with a ``task.input``, or cannot be parsed at all."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,29 +88,54 @@ def create_job(
 ) -> str:
     """Create a labeling job from a request of the right shape; returns its ARN.
 
-    The manifest is read twice: once to check all of it, with no lock held, and once to store it. Either the whole job
-    is there afterwards or nothing of it.
+    The manifest is read twice: once to check all of it, and once to store it, a chunk at a time so that nobody waits
+    for the store. Until all is stored the job is Initializing and nobody gets a task; what an interrupted request left
+    of one is removed.
 
     Raises:
         InUse: there is a job of that name.
         NotFound, Invalid, InputError: the request cannot be honoured; the message says why.
     """
+    remove_abandoned(db)
     with db.read() as connection:
         _refuse_taken(connection, request["LabelingJobName"])
     plan = check_request(request, storage, settings)
+    public = plan.workteam == PUBLIC_TEAM
+    if public:
+        create_public_team(db)
     with db.read() as connection:
-        if connection.execute(select(workteams).where(workteams.c.name == plan.workteam)).first() is None:
+        kind = teams.kind_of(request["HumanTaskConfig"]["WorkteamArn"])
+        team = select(workteams.c.name).where(
+            workteams.c.name == plan.workteam, workteams.c.kind == kind, workteams.c.deleted_at.is_(None)
+        )
+        if connection.execute(team).first() is None:
             raise Invalid(f"there is no work team {plan.workteam!r}: create it first")
+    own_tags = {tag["Key"]: tag["Value"] for tag in request.get("Tags", [])}
+    options = read_options(own_tags, plan.workers_per_object)
     objects, labeled = _check_manifest(plan, storage, check_template)
+    known = list(read_gold(plan, options, storage))
     people = _objects_for_people(plan, objects, labeled)
+    if public:
+        mturk.check_funds(settings, request, people * plan.workers_per_object)
     try:
         with db.write() as connection:
             _refuse_taken(connection, plan.name)
-            _store(connection, plan, request, storage, objects, people, withheld=people < objects - labeled)
-            tags.put(connection, resource(plan.name), {tag["Key"]: tag["Value"] for tag in request.get("Tags", [])})
+            job_id = _store(connection, plan, options, request, objects, withheld=people < objects - labeled)
+            tags.put(connection, resource(plan.name), own_tags)
+            audit_log.record(connection, act="CreateLabelingJob", resource=resource(plan.name))
     except IntegrityError:
         # On PostgreSQL two requests can come this far with one name.
         raise InUse(f"there is already a labeling job {plan.name!r}") from None
+    try:
+        _store_objects(db, job_id, _rows(job_id, plan, read_lines(storage, plan.manifest), people), objects, known)
+    except StoredOtherwise:
+        _remove(db, job_id, plan.name)
+        raise InputError(
+            "the manifest changed while it was read", file=plan.manifest, hint="Create the job again."
+        ) from None
+    except BaseException:
+        _remove(db, job_id, plan.name)
+        raise
     db.changed.set()
     return settings.arn(resource(plan.name))
 
@@ -121,6 +156,8 @@ def list_jobs(
     modified_before: datetime | None = None,
     name_contains: str | None = None,
     status: str | None = None,
+    workteam: str | None = None,
+    reference_code_contains: str | None = None,
     sort_by: str = "CreationTime",
     descending: bool = False,
     limit: int = 100,
@@ -128,18 +165,21 @@ def list_jobs(
 ) -> Page[Job]:
     """A page of labeling jobs. Raises :class:`Invalid` for a token that is not ours."""
     table = labeling_jobs.c
-    query = select(labeling_jobs)
+    query = select(labeling_jobs).where(table.kind == "labeling")
     for column, compare, value in (
         (table.created_at, operator.gt, created_after),
         (table.created_at, operator.lt, created_before),
         (table.modified_at, operator.gt, modified_after),
         (table.modified_at, operator.lt, modified_before),
         (table.status, operator.eq, status),
+        (table.workteam, operator.eq, workteam),
     ):
         if value is not None:
             query = query.where(compare(column, value))
     if name_contains is not None:
         query = query.where(func.lower(table.name).contains(name_contains.lower(), autoescape=True))
+    if reference_code_contains is not None:
+        query = query.where(table.reference_code.contains(reference_code_contains, autoescape=True))
     sorted_by = {"CreationTime": table.created_at, "Name": table.name, "Status": table.status}[sort_by]
     with db.read() as connection:
         page = page_of(connection, query, sorted_by, table.id, descending=descending, limit=limit, token=token)
@@ -164,6 +204,7 @@ def stop_job(db: Database, name: str) -> None:
             .where(labeling_jobs.c.id == job.id)
             .values(status="Stopping", stop_requested_at=now(), modified_at=now())
         )
+        audit_log.record(connection, act="StopLabelingJob", resource=resource(name))
     db.changed.set()
 
 
@@ -174,7 +215,7 @@ def resource(name: str) -> str:
 
 def find_job(connection: Connection, name: str, *, lock: bool = False) -> Row[Any]:
     """The row of a job. Raises :class:`NotFound`."""
-    query = select(labeling_jobs).where(labeling_jobs.c.name == name)
+    query = select(labeling_jobs).where(labeling_jobs.c.name == name, labeling_jobs.c.kind == "labeling")
     found = connection.execute(query.with_for_update() if lock else query).first()
     if found is None:
         raise NotFound(f"there is no labeling job {name!r}")
@@ -211,7 +252,8 @@ def _job(connection: Connection, settings: ServiceSettings, row: Row[Any]) -> Jo
 
 
 def _refuse_taken(connection: Connection, name: str) -> None:
-    if connection.execute(select(labeling_jobs.c.id).where(labeling_jobs.c.name == name)).first() is not None:
+    taken = select(labeling_jobs.c.id).where(labeling_jobs.c.name == name, labeling_jobs.c.kind == "labeling")
+    if connection.execute(taken).first() is not None:
         raise InUse(f"there is already a labeling job {name!r}")
 
 
@@ -229,7 +271,7 @@ def _check_manifest(plan: JobPlan, storage: Storage, check_template: CheckTempla
 def _check_template(plan: JobPlan, line: Line, check: CheckTemplate) -> None:
     """Better that a template's mistake is told here, once, than to each worker."""
     try:
-        check(plan.template, plan.task_input(line.content))
+        check(plan.template, None if plan.calls_function else plan.task_input(line.content))
     except InputError as error:
         raise InputError(error.problem, file=plan.template_uri, line=error.line, hint=error.hint) from None
 
@@ -246,22 +288,20 @@ def _objects_for_people(plan: JobPlan, objects: int, labeled: int) -> int:
     return min(limits)
 
 
+class StoredOtherwise(Exception):
+    """Another number of data objects was stored than was counted before."""
+
+
 def _store(
-    connection: Connection,
-    plan: JobPlan,
-    request: dict[str, Any],
-    storage: Storage,
-    objects: int,
-    people: int,
-    *,
-    withheld: bool,
-) -> None:
+    connection: Connection, plan: JobPlan, options: JobOptions, request: dict[str, Any], objects: int, *, withheld: bool
+) -> int:
+    """The job's row, without its objects; returns its number."""
     created = now()
-    job_id = connection.execute(
+    job_id: int = connection.execute(
         insert(labeling_jobs)
         .values(
             name=plan.name,
-            status="InProgress",
+            status=INITIALIZING,
             request={key: value for key, value in request.items() if key != "Tags"},
             reference_code=secrets.token_hex(16),
             workteam=plan.workteam,
@@ -278,32 +318,67 @@ def _store(
             created_at=created,
             modified_at=created,
             available_until=created + timedelta(seconds=plan.availability_seconds),
+            **options.columns(),
         )
         .returning(labeling_jobs.c.id)
     ).scalar_one()
-    rows = _rows(job_id, plan, read_lines(storage, plan.manifest), people)
-    stored = 0
-    while chunk := list(islice(rows, CHUNK)):
-        connection.execute(insert(data_objects), chunk)
+    return job_id
+
+
+def _store_objects(
+    db: Database, job_id: int, rows: Iterator[tuple[Any, ...]], objects: int, known: list[GoldObject]
+) -> None:
+    """Store a job's data objects and open it. Raises :class:`StoredOtherwise`."""
+    stored, whole = 0, False
+    gold_rows = [
+        (job_id, objects + number, gold.line, "gold", 0, 0, 1, False, gold.label) for number, gold in enumerate(known)
+    ]
+    while not whole:
+        chunk = list(islice(rows, CHUNK))
         stored += len(chunk)
-    if stored != objects:
-        raise InputError("the manifest changed while it was read", file=plan.manifest, hint="Create the job again.")
+        whole = len(chunk) < CHUNK
+        if stored > objects or (whole and stored < objects):
+            raise StoredOtherwise
+        with db.write(routine=not whole) as connection:
+            insert_rows(connection, data_objects, _COLUMNS, chunk)
+            values: dict[str, Any] = {"modified_at": now()}
+            if whole:
+                insert_rows(connection, data_objects, (*_COLUMNS, "label"), gold_rows)
+                values["status"] = "InProgress"
+            connection.execute(update(labeling_jobs).where(labeling_jobs.c.id == job_id).values(**values))
 
 
-def _rows(job_id: int, plan: JobPlan, lines: Iterator[Line], people: int) -> Iterator[dict[str, Any]]:
+def _remove(db: Database, job_id: int, name: str) -> None:
+    """Take away what is there of a job that never opened."""
+    with db.write() as connection:
+        mine = (labeling_jobs.c.id == job_id) & (labeling_jobs.c.status == INITIALIZING)
+        if connection.execute(delete(labeling_jobs).where(mine)).rowcount:
+            tags.remove(connection, resource(name), list(tags.get(connection, resource(name))))
+
+
+def remove_abandoned(db: Database) -> None:
+    """Remove jobs whose creation was cut off: the client was never told that they exist, and will ask again."""
+    query = select(labeling_jobs.c.id, labeling_jobs.c.name).where(
+        labeling_jobs.c.status == INITIALIZING, labeling_jobs.c.modified_at < now() - ABANDONED
+    )
+    with db.read() as connection:
+        found = connection.execute(query).all()
+    for row in found:
+        _remove(db, row.id, row.name)
+
+
+_COLUMNS = ("job_id", "position", "line", "state", "free", "answers", "wanted", "returned")
+
+
+def _rows(job_id: int, plan: JobPlan, lines: Iterator[Line], people: int) -> Iterator[tuple[Any, ...]]:
+    """The values of ``_COLUMNS`` for each line."""
     for position, line in enumerate(lines):
         if already_labeled(line.content, plan.attribute):
             state = "labeled"
         elif people > 0:
-            state, people = "waiting", people - 1
+            state = "unprepared" if must_be_prepared(plan.calls_function, line.content) else "waiting"
+            people -= 1
         else:
             state = "withheld"
-        yield {
-            "job_id": job_id,
-            "position": position,
-            "line": line.text,
-            "state": state,
-            "free": plan.workers_per_object if state == "waiting" else 0,
-            "answers": 0,
-            "returned": False,
-        }
+        free = plan.workers_per_object if state == "waiting" else 0
+        yield job_id, position, line.text, state, free, 0, plan.workers_per_object, False

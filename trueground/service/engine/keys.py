@@ -9,6 +9,7 @@ from datetime import datetime
 
 from sqlalchemy import insert, select, update
 
+from trueground.service.engine import audit_log
 from trueground.service.engine.errors import NotFound
 from trueground.service.security import SecretBox
 from trueground.service.store.database import Database, now
@@ -35,6 +36,7 @@ def create_key(db: Database, box: SecretBox, name: str) -> tuple[str, str]:
     with db.write() as connection:
         values = {"id": key_id, "name": name, "secret": box.encrypt(secret), "created_at": now()}
         connection.execute(insert(access_keys).values(**values))
+        audit_log.record(connection, act="CreateAccessKey", resource=f"key/{key_id}", detail={"name": name})
     return key_id, secret
 
 
@@ -63,3 +65,4 @@ def revoke_key(db: Database, key_id: str) -> None:
         )
         if changed.rowcount == 0:
             raise NotFound(f"there is no access key {key_id!r} in use")
+        audit_log.record(connection, act="RevokeAccessKey", resource=f"key/{key_id}")

@@ -38,7 +38,7 @@ class Lease:
                 return False
         expires_at = now() + timedelta(seconds=LEASE_SECONDS)
         values = {"name": self._name, "holder": self._holder, "expires_at": expires_at}
-        with self._db.write() as connection:
+        with self._db.write(routine=True) as connection:
             if row is None:
                 connection.execute(insert_or_ignore(connection, leases, values))
             else:
@@ -49,7 +49,7 @@ class Lease:
 
     def release(self) -> None:
         """Let another process have it at once."""
-        with self._db.write() as connection:
+        with self._db.write(routine=True) as connection:
             connection.execute(delete(leases).where(leases.c.name == self._name, leases.c.holder == self._holder))
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -11,6 +12,8 @@ from trueground.errors import InputError
 from trueground.manifests.check import ATTRIBUTE_CHARACTERS, LINE_CHARACTERS
 from trueground.service.engine.reading import reading
 from trueground.storage import Storage
+
+_LINE_BYTES = 4 * LINE_CHARACTERS + 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,9 +36,11 @@ def read_lines(storage: Storage, uri: str, check: Callable[[dict[str, Any]], obj
         InputError: the manifest is not there, is empty, or a line breaks Ground Truth's rules.
     """
     empty = True
-    with reading(uri, "manifest"), storage.open(uri) as handle:
-        for number, raw in enumerate(handle, start=1):
-            if raw.strip():
+    # Not every store's files can read a part of a line.
+    with reading(uri, "manifest"), storage.open(uri) as file, io.BufferedReader(file) as handle:  # type: ignore[type-var]
+        # Never more of a line than could be right: it may have no end.
+        for number, raw in enumerate(iter(lambda: handle.readline(_LINE_BYTES), b""), start=1):
+            if raw.strip() or len(raw) == _LINE_BYTES:
                 empty = False
                 yield _parse(storage, uri, number, raw, check)
     if empty:
@@ -48,6 +53,8 @@ def _parse(
     def wrong(problem: str, field: str | None = None, hint: str | None = None) -> InputError:
         return InputError(problem, file=uri, line=number, field=field, hint=hint)
 
+    if len(raw) == _LINE_BYTES:
+        raise wrong(f"the line is too long; {LINE_CHARACTERS} are allowed")
     try:
         text = raw.decode("utf-8").rstrip("\r\n")
     except UnicodeDecodeError:

@@ -1,29 +1,35 @@
-"""Ground Truth's output tree of a labeling job. Every function may be repeated: it writes the same bytes again."""
+"""Ground Truth's output tree of a labeling job. Every function may be repeated: it writes the same bytes again.
+
+All of it is made from the store alone, object by object: what is held in memory does not grow with the answers.
+"""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Collection, Iterator
+from contextlib import ExitStack
 from dataclasses import dataclass
 from datetime import datetime
-from itertools import groupby
 from typing import Any
+from urllib.parse import unquote
 
 from sqlalchemy import Row, select
 
 from trueground import storage as paths
-from trueground.service.engine.functions import find_task_type
+from trueground.service.engine.functions import find_task_type, own_function, passes_through
+from trueground.service.engine.output_files import ArrayFile, file_time, milliseconds, to_json
+from trueground.service.engine.output_rows import DataObject, read_objects
 from trueground.service.settings import ServiceSettings
 from trueground.service.store.database import Database
-from trueground.service.store.tables import answers, data_objects, workers
+from trueground.service.store.tables import ASKED, assignments
 from trueground.storage import Storage
 from trueground.tasks.base import Answer, AnswerError, TaskType
 
 NO_LABEL = "No label could be made of the answers to this data object"
-WRITERS = 8
-"""Files written at the same time: each waits for its disk, or for S3."""
 _RENEW_EVERY = 500
+
+Keys = dict[str, Any]
+"""What a label adds to a manifest line: the attribute and its metadata."""
 
 
 @dataclass(frozen=True)
@@ -39,7 +45,7 @@ class Output:
     storage: Storage
     settings: ServiceSettings
     job: Row[Any]
-    renew: Callable[[], None]
+    renew: Callable[[], object]
 
     @property
     def base(self) -> str:
@@ -54,205 +60,193 @@ class Output:
     def write_responses(self, positions: list[int]) -> None:
         """Write ``annotations/worker-response/…`` of these objects: all their answers, by all workers."""
         self.renew()
+        files = {
+            self._response_uri(found): to_json({"answers": self._responses(found)})
+            for found in self.objects(positions)
+            if found.answers
+        }
+        self.storage.write_all(files)
+        self._delete_older(positions, {paths.name(uri) for uri in files})
 
-        def write(item: tuple[int, list[Row[Any]]]) -> None:
-            position, rows = item
-            entries = [self._response(row) for row in rows]
-            self.storage.write_text(self._response_uri(position, rows[-1].submitted_at), _json({"answers": entries}))
+    def _delete_older(self, positions: list[int], names: Collection[str]) -> None:
+        """Where an answer was discarded and asked for anew, the file of the old ones has another name."""
+        query = select(assignments.c.position).where(
+            assignments.c.job_id == self.job.id,
+            assignments.c.position.in_(positions),
+            assignments.c.state == "discarded",
+            ASKED,
+        )
+        with self.db.read() as connection:
+            discarded = set(connection.scalars(query))
+        for position in discarded:
+            folder = self._response_folder(position)
+            if self.storage.exists(folder):
+                for uri in self.storage.list(folder):
+                    if unquote(paths.name(uri)) not in names:
+                        self.storage.delete(uri)
 
-        with ThreadPoolExecutor(WRITERS) as pool:
-            # Taken as a list so that a write that failed raises here.
-            list(pool.map(write, self._answers(positions)))
-
-    def write_labels(self) -> set[int]:
+    def write_labels(self) -> list[int]:
         """Consolidate all answers and write ``manifests/output/output.manifest``.
 
         Returns:
             The positions of objects with answers of which no label could be made.
         """
-        task_type = find_task_type(self.job.post_function)
-        if task_type is None:
-            labels = self._references()
-        else:
-            self._write_request()
-            labels = self._consolidate(task_type)
-            self._write_response(labels)
-        unlabeled: set[int] = set()
-        with self.storage.writer(paths.join(self.base, "manifests/output/output.manifest")) as handle:
-            for number, row in enumerate(self._objects()):
-                if row.state == "written" and row.position not in labels:
-                    unlabeled.add(row.position)
-                handle.write(self._line(row, labels).encode() + b"\n")
-                if number % _RENEW_EVERY == 0:
-                    self.renew()
+        unlabeled = []
+        label = self._labels()
+        consolidates = (
+            self.job.post_function is not None and own_function(self.job.post_function, self.settings) is None
+        )
+        with ExitStack() as files:
+            manifest = files.enter_context(
+                self.storage.writer(paths.join(self.base, "manifests/output/output.manifest"))
+            )
+            if consolidates:
+                requests = files.enter_context(ArrayFile(self.storage, self.consolidation_uri("request")))
+                responses = files.enter_context(ArrayFile(self.storage, self.consolidation_uri("response")))
+            for found in self.objects():
+                content, keys = None, found.label if found.state == "machine" else None
+                if found.state == "written":
+                    content = json.loads(found.line)
+                    keys = label(found)
+                    if keys is None:
+                        unlabeled.append(found.position)
+                # Also what failed, so that the file is the same when it is written again.
+                if consolidates and found.answers and found.state in ("written", "failed"):
+                    requests.add(request_entry(found, content or json.loads(found.line)))
+                    if keys is not None:
+                        responses.add(
+                            {"datasetObjectId": str(found.position), "consolidatedAnnotation": {"content": keys}}
+                        )
+                manifest.write(self._line(found, content, keys) + b"\n")
         return unlabeled
 
-    def _consolidate(self, task_type: TaskType) -> dict[int, dict[str, Any]]:
-        """The two manifest keys of each object that got a label, by position."""
-        categories = self.job.categories
-        labels = task_type.consolidate(self._usable_answers(task_type), categories)
-        # Written without its zone, as AWS does; it is UTC.
-        created = self.job.ended_at.replace(tzinfo=None)
+    def objects(self, positions: list[int] | range | None = None) -> Iterator[DataObject]:
+        """The job's objects, or some of them, with their answers."""
+        for number, found in enumerate(read_objects(self.db, self.job.id, self.settings.region, positions)):
+            if number % _RENEW_EVERY == 0:
+                self.renew()
+            yield found
+
+    def consolidation_uri(self, which: str, number: int = 0) -> str:
+        """Where the ``request`` to a consolidation function lies, or its ``response``."""
+        folder = f"annotations/consolidated-annotation/consolidation-{which}/iteration-1"
+        more = f"_{number}" if number else ""
+        return paths.join(self.base, folder, f"{file_time(self.job.ended_at)}{more}.json")
+
+    def custom_metadata(self) -> dict[str, Any]:
+        """The metadata of a label that no built-in task type made."""
         return {
-            int(label.object_id): task_type.write_label(
-                label, self.attribute, categories, job_name=self.job.name, created=created
-            )
-            for label in labels
-        }
-
-    def _usable_answers(self, task_type: TaskType) -> Iterator[Answer]:
-        for position, rows in self._answers():
-            self.renew()
-            for row in rows:
-                try:
-                    task_type.parse_answer(row.content, self.job.categories)
-                except AnswerError:
-                    # A template of one's own may let such an answer through; it stays in its worker-response file.
-                    continue
-                yield Answer(
-                    object_id=str(position),
-                    worker_id=self._worker_id(row),
-                    content=row.content,
-                    accepted_at=row.accepted_at,
-                    submitted_at=row.submitted_at,
-                    seconds=row.seconds,
-                )
-
-    def _references(self) -> dict[int, dict[str, Any]]:
-        """Without a function that consolidates, a label is empty and its metadata leads to the answers."""
-        return {
-            position: {
-                self.attribute: {},
-                f"{self.attribute}-metadata": {
-                    "type": "groundtruth/custom",
-                    "job-name": f"labeling-job/{self.job.name}",
-                    "human-annotated": "yes",
-                    "creation-date": _creation_date(self.job.ended_at),
-                    "worker-response-ref": self._response_uri(position, rows[-1].submitted_at),
-                },
-            }
-            for position, rows in self._answers()
-        }
-
-    def _line(self, row: Row[Any], labels: dict[int, dict[str, Any]]) -> str:
-        label = labels.get(row.position) if row.state == "written" else None
-        if label is None and row.state not in ("written", "failed"):
-            return str(row.line)
-        content = json.loads(row.line)
-        content.pop(self.attribute, None)
-        content[f"{self.attribute}-metadata"] = {
-            "failure-reason": row.failure_reason or NO_LABEL,
+            "type": "groundtruth/custom",
             "job-name": f"labeling-job/{self.job.name}",
             "human-annotated": "yes",
             "creation-date": _creation_date(self.job.ended_at),
         }
-        if label is not None:
-            content.pop(f"{self.attribute}-metadata")
-            content |= label
-        return _json(content)
 
-    def _write_request(self) -> None:
-        """What AWS hands to the consolidation function."""
-        with self.storage.writer(self._consolidation_uri("request")) as handle:
-            _write_array(handle, self._request_entries())
+    def _labels(self) -> Callable[[DataObject], Keys | None]:
+        """What makes the label of an object; to be called for every object with answers, in order."""
+        task_type = find_task_type(self.job.post_function)
+        if task_type is not None:
+            return self._consolidated(task_type)
+        if passes_through(self.job.post_function):
+            return self._passed_through
+        if self.job.post_function is not None:
+            return lambda found: found.label
+        return self._reference
 
-    def _request_entries(self) -> Iterator[dict[str, Any]]:
-        for position, rows in self._answers():
-            content = json.loads(rows[0].line)
-            yield {
-                "datasetObjectId": str(position),
-                "dataObject": (
-                    {"s3Uri": content["source-ref"]} if "source-ref" in content else {"content": content["source"]}
-                ),
-                "annotations": [
-                    {"workerId": self._worker_id(row), "annotationData": {"content": _json(row.content)}}
-                    for row in rows
-                ],
-            }
+    def _consolidated(self, task_type: TaskType) -> Callable[[DataObject], Keys | None]:
+        categories = self.job.categories
+        # Written without its zone, as AWS does; it is UTC.
+        created = self.job.ended_at.replace(tzinfo=None)
 
-    def _write_response(self, labels: dict[int, dict[str, Any]]) -> None:
-        with self.storage.writer(self._consolidation_uri("response")) as handle:
-            entries = (
-                {"datasetObjectId": str(position), "consolidatedAnnotation": {"content": keys}}
-                for position, keys in labels.items()
-            )
-            _write_array(handle, entries)
+        def usable(found: DataObject) -> list[Answer]:
+            return [answer for answer in found.answers if _parses(task_type, answer, categories)]
 
-    def _consolidation_uri(self, which: str) -> str:
-        folder = f"annotations/consolidated-annotation/consolidation-{which}/iteration-1"
-        return paths.join(self.base, folder, f"{_file_time(self.job.ended_at)}.json")
+        everything = (answer for found in self.objects() if found.state == "written" for answer in usable(found))
+        consolidate = task_type.consolidator(everything, categories)
 
-    def _response_uri(self, position: int, answered_at: datetime) -> str:
-        folder = f"annotations/worker-response/iteration-1/{position}"
-        return paths.join(self.base, folder, f"{_file_time(answered_at)}.json")
+        def label(found: DataObject) -> Keys | None:
+            answers = usable(found)
+            if not answers:
+                return None
+            made = consolidate(answers)
+            return task_type.write_label(made, self.attribute, categories, job_name=self.job.name, created=created)
 
-    def _response(self, row: Row[Any]) -> dict[str, Any]:
-        return {
-            "acceptanceTime": _milliseconds(row.accepted_at),
-            "answerContent": row.content,
-            "submissionTime": _milliseconds(row.submitted_at),
-            "timeSpentInSeconds": round(row.seconds, 3),
-            "workerId": self._worker_id(row),
-            "workerMetadata": {
-                "identityData": {
-                    "identityProviderType": "Cognito",
-                    "issuer": self.settings.arn("workforce/default"),
-                    "sub": row.subject,
+        return label
+
+    def _passed_through(self, found: DataObject) -> Keys | None:
+        if not found.answers:
+            return None
+        annotations = [annotation(answer) for answer in found.answers]
+        return {self.attribute: {"annotations": annotations}, f"{self.attribute}-metadata": self.custom_metadata()}
+
+    def _reference(self, found: DataObject) -> Keys | None:
+        """Without a function that consolidates, a label is empty and its metadata leads to the answers."""
+        if not found.answers:
+            return None
+        metadata = {**self.custom_metadata(), "worker-response-ref": self._response_uri(found)}
+        return {self.attribute: {}, f"{self.attribute}-metadata": metadata}
+
+    def _line(self, found: DataObject, content: dict[str, Any] | None, keys: Keys | None) -> bytes:
+        if keys is None and found.state not in ("written", "failed"):
+            return found.line.encode()
+        content = json.loads(found.line) if content is None else content
+        content.pop(self.attribute, None)
+        content.pop(f"{self.attribute}-metadata", None)
+        if keys is None:
+            keys = {
+                f"{self.attribute}-metadata": {
+                    "failure-reason": found.failure_reason or NO_LABEL,
+                    "job-name": f"labeling-job/{self.job.name}",
+                    "human-annotated": "yes",
+                    "creation-date": _creation_date(self.job.ended_at),
                 }
-            },
-        }
+            }
+        return to_json(content | keys)
 
-    def _worker_id(self, row: Row[Any]) -> str:
-        return f"private.{self.settings.region}.{row.worker_id}"
+    def _response_uri(self, found: DataObject) -> str:
+        assert found.answered_at is not None
+        return paths.join(self._response_folder(found.position), f"{file_time(found.answered_at)}.json")
 
-    def _answers(self, positions: list[int] | None = None) -> Iterator[tuple[int, list[Row[Any]]]]:
-        """Each object's answers in the order they came, objects in the manifest's order."""
-        query = (
-            select(answers, workers.c.subject, data_objects.c.line)
-            .join(workers, workers.c.id == answers.c.worker_id)
-            .join(
-                data_objects,
-                (data_objects.c.job_id == answers.c.job_id) & (data_objects.c.position == answers.c.position),
-            )
-            .where(answers.c.job_id == self.job.id)
-            .order_by(answers.c.position, answers.c.id)
-        )
-        if positions is not None:
-            query = query.where(answers.c.position.in_(positions))
-        with self.db.read() as connection:
-            rows = connection.execution_options(yield_per=1000).execute(query)
-            for position, group in groupby(rows, key=lambda row: row.position):
-                yield position, list(group)
+    def _response_folder(self, position: int) -> str:
+        return paths.join(self.base, f"annotations/worker-response/iteration-1/{position}")
 
-    def _objects(self) -> Iterator[Row[Any]]:
-        query = select(data_objects).where(data_objects.c.job_id == self.job.id).order_by(data_objects.c.position)
-        with self.db.read() as connection:
-            yield from connection.execution_options(yield_per=1000).execute(query)
+    def _responses(self, found: DataObject) -> list[dict[str, Any]]:
+        issuer = self.settings.arn("workforce/default")
+        return [
+            {
+                "acceptanceTime": milliseconds(answer.accepted_at),
+                "answerContent": answer.content,
+                "submissionTime": milliseconds(answer.submitted_at),
+                "timeSpentInSeconds": round(answer.seconds, 3),
+                "workerId": answer.worker_id,
+                "workerMetadata": identity.metadata(issuer),
+            }
+            for answer, identity in zip(found.answers, found.identities, strict=True)
+        ]
 
 
-def _json(value: Any) -> str:
-    text = json.dumps(value, ensure_ascii=False)
+def request_entry(found: DataObject, content: dict[str, Any]) -> dict[str, Any]:
+    """What AWS hands to a consolidation function of one object."""
+    return {
+        "datasetObjectId": str(found.position),
+        "dataObject": {"s3Uri": content["source-ref"]} if "source-ref" in content else {"content": content["source"]},
+        "annotations": [annotation(answer) for answer in found.answers],
+    }
+
+
+def annotation(answer: Answer) -> dict[str, Any]:
+    """One answer in AWS's form for consolidation functions: its content is a text."""
+    content = to_json(answer.content).decode()
+    return {"workerId": answer.worker_id, "annotationData": {"content": content}}
+
+
+def _parses(task_type: TaskType, answer: Answer, categories: list[str]) -> bool:
     try:
-        text.encode()
-    except UnicodeEncodeError:
-        # Half a surrogate pair is JSON but not UTF-8.
-        return json.dumps(value)
-    return text
-
-
-def _write_array(handle: Any, entries: Iterable[dict[str, Any]]) -> None:
-    handle.write(b"[")
-    for number, entry in enumerate(entries):
-        handle.write((b",\n" if number else b"") + _json(entry).encode())
-    handle.write(b"]\n")
-
-
-def _file_time(time: datetime) -> str:
-    return time.strftime("%Y-%m-%d_%H:%M:%S")
-
-
-def _milliseconds(time: datetime) -> str:
-    return time.strftime("%Y-%m-%dT%H:%M:%S.") + f"{time.microsecond // 1000:03d}Z"
+        task_type.parse_answer(answer.content, categories)
+    except AnswerError:
+        # A template of one's own may let such an answer through; it stays in its worker-response file.
+        return False
+    return True
 
 
 def _creation_date(time: datetime) -> str:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Generic, TypeVar
 
-from sqlalchemy import Column, Connection, Row, Select, and_, or_
+from sqlalchemy import Column, Connection, Row, Select, Table, and_, func, or_
 
 from trueground.service.engine.errors import Invalid
 from trueground.service.store.tables import UTCDateTime
@@ -49,6 +49,33 @@ def page_of(
         return Page(rows, None)
     last_row = rows[limit - 1]._mapping
     return Page(rows[:limit], _write(last_row[column], last_row[key]))
+
+
+def named_page(
+    connection: Connection,
+    query: Select[Any],
+    table: Table,
+    *,
+    name_contains: str | None,
+    sort_by: str,
+    descending: bool,
+    limit: int,
+    token: str | None,
+) -> Page[Row[Any]]:
+    """A page of things with a ``name`` and a ``created_at``, sorted by ``Name`` or else by their creation."""
+    if name_contains:
+        query = query.where(func.lower(table.c.name).contains(name_contains.lower(), autoescape=True))
+    column = table.c.name if sort_by == "Name" else table.c.created_at
+    return page_of(connection, query, column, table.c.name, descending=descending, limit=limit, token=token)
+
+
+def created_between(query: Select[Any], table: Table, after: datetime | None, before: datetime | None) -> Select[Any]:
+    """Only what was created after and before these times."""
+    if after is not None:
+        query = query.where(table.c.created_at > after)
+    if before is not None:
+        query = query.where(table.c.created_at < before)
+    return query
 
 
 def _write(value: Any, key: Any) -> str:

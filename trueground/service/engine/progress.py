@@ -10,15 +10,15 @@ from datetime import datetime
 from statistics import median
 from typing import Any
 
-from sqlalchemy import Connection, Row, exists, func, literal_column, select
+from sqlalchemy import ColumnElement, Connection, Row, exists, func, literal_column, select
 
 from trueground.service.engine import tags
-from trueground.service.engine.errors import NotYours
+from trueground.service.engine.errors import NotFound, NotYours
 from trueground.service.engine.functions import find_task_type, task_input
 from trueground.service.engine.jobs import count_states, find_job, resource
 from trueground.service.engine.visibility import open_jobs
 from trueground.service.store.database import Database
-from trueground.service.store.tables import answers, assignments, data_objects, labeling_jobs, workers
+from trueground.service.store.tables import answers, assignments, data_objects, job_workers, labeling_jobs, workers
 from trueground.tasks.base import Answer, AnswerError, TaskType
 
 
@@ -37,6 +37,14 @@ class Work:
     answered_by_me: int
     available: int
     """Objects this worker could still get now."""
+    kind: str = "labeling"
+    """``labeling``, or ``review`` for the human loops of a flow definition."""
+    priority: int = 0
+    paused: str | None = None
+    """Why this worker gets no more tasks of the job."""
+    qualification: tuple[int, int] | None = None
+    """How many tasks of the round before the work itself are answered, and how many it has; ``None`` without one, or
+    after it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,11 +115,13 @@ def work_for(db: Database, worker_id: str) -> list[Work]:
         return [_work(connection, job, worker_id) for job in connection.execute(open_jobs(worker_id)).all()]
 
 
-def jobs_overview(db: Database) -> list[JobProgress]:
-    """All jobs, the newest first, without what needs a look at each answer."""
+def jobs_overview(db: Database, *, workteam: str | None = None) -> list[JobProgress]:
+    """All jobs, or one work team's, the newest first, without what needs a look at each answer."""
+    query = select(labeling_jobs).where(labeling_jobs.c.kind == "labeling").order_by(labeling_jobs.c.created_at.desc())
+    if workteam is not None:
+        query = query.where(labeling_jobs.c.workteam == workteam)
     with db.read() as connection:
-        rows = connection.execute(select(labeling_jobs).order_by(labeling_jobs.c.created_at.desc())).all()
-        return [_progress(connection, row) for row in rows]
+        return [_progress(connection, row) for row in connection.execute(query).all()]
 
 
 def job_progress(db: Database, name: str) -> JobProgress:
@@ -130,7 +140,7 @@ def find_by_tags(db: Database, wanted: dict[str, str]) -> list[JobProgress]:
     with db.read() as connection:
         found = tags.resources_with(connection, wanted)
         names = [name.removeprefix("labeling-job/") for name in found if name.startswith("labeling-job/")]
-        query = select(labeling_jobs).where(labeling_jobs.c.name.in_(names))
+        query = select(labeling_jobs).where(labeling_jobs.c.name.in_(names), labeling_jobs.c.kind == "labeling")
         rows = connection.execute(query.order_by(labeling_jobs.c.created_at.desc())).all()
         return [_progress(connection, row) for row in rows]
 
@@ -139,7 +149,13 @@ def task_view(db: Database, assignment_id: str, worker_id: str) -> TaskView:
     """What to show for an assignment of this worker. Raises :class:`NotYours`."""
     with db.read() as connection:
         row = connection.execute(
-            select(labeling_jobs, assignments.c.position, assignments.c.expires_at, data_objects.c.line)
+            select(
+                labeling_jobs,
+                assignments.c.position,
+                assignments.c.expires_at,
+                data_objects.c.line,
+                data_objects.c.task_input,
+            )
             .join(assignments, assignments.c.job_id == labeling_jobs.c.id)
             .join(
                 data_objects,
@@ -149,13 +165,41 @@ def task_view(db: Database, assignment_id: str, worker_id: str) -> TaskView:
         ).first()
     if row is None:
         raise NotYours("there is no such task among yours")
+    return _task_view(row, assignment_id)
+
+
+def preview(db: Database, job_id: int, position: int) -> TaskView:
+    """What to show of an object before anybody takes it. Raises :class:`NotFound`."""
+    query = (
+        select(
+            labeling_jobs,
+            data_objects.c.position,
+            labeling_jobs.c.available_until.label("expires_at"),
+            data_objects.c.line,
+            data_objects.c.task_input,
+        )
+        .join(data_objects, data_objects.c.job_id == labeling_jobs.c.id)
+        .where(labeling_jobs.c.id == job_id, data_objects.c.position == position)
+    )
+    with db.read() as connection:
+        row = connection.execute(query).first()
+    if row is None:
+        raise NotFound("there is no such task")
+    return _task_view(row, "")
+
+
+def _task_view(row: Row[Any], assignment_id: str) -> TaskView:
     return TaskView(
         assignment_id=assignment_id,
         job_name=row.name,
         object_id=str(row.position),
         expires_at=row.expires_at,
         template=row.template,
-        task_input=task_input(row.pre_function, json.loads(row.line), row.categories),
+        task_input=(
+            task_input(row.pre_function, json.loads(row.line), row.categories)
+            if row.task_input is None
+            else row.task_input
+        ),
         request=row.request,
         categories=tuple(row.categories),
         label_config=row.label_config,
@@ -174,7 +218,10 @@ def _work(connection: Connection, job: Row[Any], worker_id: str) -> Work:
         )
     )
     free = select(func.count()).where(data_objects.c.job_id == job.id, data_objects.c.free > literal_column("0"), ~mine)
-    my_answers = select(func.count()).where(answers.c.job_id == job.id, answers.c.worker_id == worker_id)
+    me = connection.execute(
+        select(job_workers).where(job_workers.c.job_id == job.id, job_workers.c.worker_id == worker_id)
+    ).first()
+    gold_seen = me.gold_seen if me else 0
     return Work(
         name=job.name,
         title=human["TaskTitle"],
@@ -182,8 +229,12 @@ def _work(connection: Connection, job: Row[Any], worker_id: str) -> Work:
         keywords=tuple(human.get("TaskKeywords", ())),
         objects=job.objects - counts.get("labeled", 0) - counts.get("withheld", 0),
         answered=counts.get("answered", 0) + counts.get("written", 0),
-        answered_by_me=connection.scalar(my_answers) or 0,
+        answered_by_me=me.answered if me else 0,
         available=connection.scalar(free) or 0,
+        kind=job.kind,
+        priority=job.priority,
+        paused=(me.pause_reason or "ask who runs the labeling") if me and me.paused_at else None,
+        qualification=(gold_seen, job.qualification) if gold_seen < (job.qualification or 0) else None,
     )
 
 
@@ -191,7 +242,7 @@ def _progress(connection: Connection, job: Row[Any]) -> JobProgress:
     human = job.request["HumanTaskConfig"]
     counts = count_states(connection, job.id)
     labeled, withheld = counts.get("labeled", 0), counts.get("withheld", 0)
-    given = select(func.count()).where(answers.c.job_id == job.id)
+    given = select(func.count()).where(answers.c.job_id == job.id, answers.c.revision == literal_column("0"))
     held = select(func.count()).where(assignments.c.job_id == job.id, assignments.c.state == literal_column("'leased'"))
     return JobProgress(
         name=job.name,
@@ -222,7 +273,7 @@ def _workers(connection: Connection, job_id: int) -> tuple[WorkerProgress, ...]:
     last: dict[str, datetime] = {}
     rows = connection.execute(
         select(answers.c.worker_id, answers.c.seconds, answers.c.submitted_at)
-        .where(answers.c.job_id == job_id)
+        .where(answers.c.job_id == job_id, is_last_revision())
         .order_by(answers.c.id)
     )
     for row in rows:
@@ -240,10 +291,21 @@ def _agreement(connection: Connection, job: Row[Any]) -> float | None:
     task_type = find_task_type(job.post_function) or find_task_type(job.pre_function)
     if task_type is None:
         return None
-    rows = connection.execute(select(answers).where(answers.c.job_id == job.id).order_by(answers.c.id))
+    rows = connection.execute(
+        select(answers).where(answers.c.job_id == job.id, is_last_revision()).order_by(answers.c.id)
+    )
     given = [Answer(str(row.position), row.worker_id, row.content) for row in rows]
     usable = [answer for answer in given if _parses(task_type, answer, job.categories)]
     return task_type.agreement(usable, job.categories)
+
+
+def is_last_revision() -> ColumnElement[bool]:
+    """Whether a row of ``answers`` is how its worker left it: of an edited answer, the last edit."""
+    newer = answers.alias()
+    later = select(newer.c.id).where(
+        newer.c.assignment_id == answers.c.assignment_id, newer.c.revision > answers.c.revision
+    )
+    return ~exists(later)
 
 
 def _parses(task_type: TaskType, answer: Answer, categories: Sequence[str]) -> bool:

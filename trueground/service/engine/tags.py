@@ -1,8 +1,9 @@
-"""Tags of labeling jobs, work teams and workforces, by the last part of their ARN (``labeling-job/<name>``)."""
+"""Tags of jobs, work teams and what else has an ARN, by its last part (``labeling-job/<name>``)."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any
 
 from sqlalchemy import Connection, delete, insert, select
 
@@ -31,6 +32,21 @@ def put(connection: Connection, resource: str, new: Mapping[str, str]) -> None:
 def remove(connection: Connection, resource: str, keys: list[str]) -> None:
     """Take tags away; one that is not there is passed over."""
     connection.execute(delete(tags).where(tags.c.resource == resource, tags.c.key.in_(keys)))
+
+
+def remove_all(connection: Connection, resource: str) -> None:
+    """Take all tags of a resource away: it is deleted."""
+    connection.execute(delete(tags).where(tags.c.resource == resource))
+
+
+def of_request(request: Mapping[str, Any]) -> dict[str, str]:
+    """The tags that a request to create something gives it."""
+    return {tag["Key"]: tag["Value"] for tag in request.get("Tags", [])}
+
+
+def without(request: Mapping[str, Any]) -> dict[str, Any]:
+    """A request without its tags, which change apart from it."""
+    return {key: value for key, value in request.items() if key != "Tags"}
 
 
 def resources_with(connection: Connection, wanted: Mapping[str, str]) -> set[str]:

@@ -1,137 +1,93 @@
-"""Workforces and work teams: create, describe, list."""
+"""Work teams: create, describe, list, update, delete."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from typing import Any, Literal
 
-from sqlalchemy import Connection, Row, Table, func, insert, select
+from sqlalchemy import Connection, Row, delete, insert, select, update
 from sqlalchemy.exc import IntegrityError
 
-from trueground.service.engine import tags
+from trueground.service.engine import audit_log, tags
 from trueground.service.engine.errors import InUse, Invalid, NotFound
-from trueground.service.engine.pages import Page, page_of
+from trueground.service.engine.pages import Page, named_page
+from trueground.service.engine.workforces import groups_of_members, workforce_arn, workforce_for
 from trueground.service.settings import ServiceSettings
-from trueground.service.store.database import Database, insert_or_ignore, now
-from trueground.service.store.tables import workforces, workteam_groups, workteams
+from trueground.service.store.database import Database, now
+from trueground.service.store.tables import labeling_jobs, workteam_groups, workteams
 
-DEFAULT_WORKFORCE = "default"
-
-
-@dataclass(frozen=True, slots=True)
-class Workforce:
-    """A private workforce of local accounts."""
-
-    name: str
-    arn: str
-    created_at: datetime
-    updated_at: datetime
+Kind = Literal["private", "vendor", "public"]
 
 
 @dataclass(frozen=True, slots=True)
 class Workteam:
-    """A private work team. Its members are the accounts with a group that ``member_definitions`` names."""
+    """A work team. Its members are the accounts with a group that ``member_definitions`` names."""
 
     name: str
     arn: str
+    kind: Kind
     workforce_arn: str
     description: str
-    member_definitions: list[dict[str, Any]]
+    request: Mapping[str, Any]
+    """The CreateWorkteam request, without its tags."""
     created_at: datetime
     updated_at: datetime
 
-
-def create_default_workforce(db: Database) -> None:
-    """The workforce that work teams belong to unless they name another; nothing happens if it is there."""
-    with db.write() as connection:
-        values = {"name": DEFAULT_WORKFORCE, "request": {}, "created_at": now(), "updated_at": now()}
-        connection.execute(insert_or_ignore(connection, workforces, values))
-
-
-def create_workforce(db: Database, settings: ServiceSettings, request: dict[str, Any]) -> str:
-    """Create a private workforce of local accounts; returns its ARN. Raises :class:`InUse`, :class:`Invalid`."""
-    for member in ("CognitoConfig", "OidcConfig", "SourceIpConfig", "WorkforceVpcConfig", "IpAddressType"):
-        if member in request:
-            raise Invalid(f"{member} cannot be honoured: its members are the accounts of this service")
-    name = request["WorkforceName"]
-    try:
-        with db.write() as connection:
-            if connection.execute(select(workforces).where(workforces.c.name == name)).first() is not None:
-                raise InUse(f"there is already a workforce {name!r}")
-            values = {"name": name, "request": _without_tags(request), "created_at": now(), "updated_at": now()}
-            connection.execute(insert(workforces).values(**values))
-            tags.put(connection, f"workforce/{name}", _tags(request))
-    except IntegrityError:
-        raise InUse(f"there is already a workforce {name!r}") from None
-    return _workforce_arn(settings, name)
+    @property
+    def member_definitions(self) -> list[dict[str, Any]]:
+        """Whose accounts are members."""
+        found: list[dict[str, Any]] = self.request["MemberDefinitions"]
+        return found
 
 
-def describe_workforce(db: Database, settings: ServiceSettings, name: str) -> Workforce:
-    """One workforce. Raises :class:`NotFound`."""
-    with db.read() as connection:
-        row = connection.execute(select(workforces).where(workforces.c.name == name)).first()
-    if row is None:
-        raise NotFound(f"No workforce has the name {name!r}")
-    return _workforce(settings, row)
+def create_workteam(db: Database, settings: ServiceSettings, request: dict[str, Any], *, kind: Kind = "private") -> str:
+    """Create a work team; returns its ARN. Raises :class:`InUse`, :class:`NotFound`, :class:`Invalid`.
 
-
-def list_workforces(
-    db: Database,
-    settings: ServiceSettings,
-    *,
-    name_contains: str | None = None,
-    sort_by: str = "Name",
-    descending: bool = False,
-    limit: int = 100,
-    token: str | None = None,
-) -> Page[Workforce]:
-    """A page of workforces, sorted by ``Name`` or ``CreateDate``."""
-    page = _page(db, workforces, name_contains, sort_by, descending, limit, token)
-    return Page([_workforce(settings, row) for row in page.items], page.token)
-
-
-def create_workteam(db: Database, settings: ServiceSettings, request: dict[str, Any]) -> str:
-    """Create a private work team; returns its ARN. Raises :class:`InUse`, :class:`NotFound`, :class:`Invalid`."""
-    if request.get("NotificationConfiguration", {}).get("NotificationTopicArn"):
-        raise Invalid("NotificationConfiguration cannot be honoured: the service does not send to SNS")
-    if request.get("WorkerAccessConfiguration"):
-        raise Invalid("WorkerAccessConfiguration cannot be honoured: people reach no data on S3 by themselves")
-    name, workforce = request["WorkteamName"], request.get("WorkforceName", DEFAULT_WORKFORCE)
+    The AWS API makes private teams only; the other kinds are made by the service's own commands.
+    """
+    _check(request)
+    name = request["WorkteamName"]
     groups = _groups(request["MemberDefinitions"])
+    created = now()
     try:
         with db.write() as connection:
-            if connection.execute(select(workteams).where(workteams.c.name == name)).first() is not None:
+            before = connection.execute(select(workteams).where(workteams.c.name == name).with_for_update()).first()
+            if before is not None and before.deleted_at is None:
                 raise InUse(f"there is already a work team {name!r}")
-            if connection.execute(select(workforces).where(workforces.c.name == workforce)).first() is None:
-                raise Invalid(f"there is no workforce {workforce!r}")
-            connection.execute(
-                insert(workteams).values(
-                    name=name,
-                    workforce=workforce,
-                    description=request["Description"],
-                    request=_without_tags(request),
-                    created_at=now(),
-                    updated_at=now(),
-                )
-            )
-            connection.execute(insert(workteam_groups), [{"workteam": name, "group_name": group} for group in groups])
-            tags.put(connection, f"workteam/private-crowd/{name}", _tags(request))
+            values = {
+                "workforce": workforce_for(connection, request.get("WorkforceName")),
+                "kind": kind,
+                "description": request["Description"],
+                "request": tags.without(request),
+                "created_at": created,
+                "updated_at": created,
+                "deleted_at": None,
+            }
+            if before is None:
+                connection.execute(insert(workteams).values(name=name, **values))
+            else:
+                connection.execute(update(workteams).where(workteams.c.name == name).values(**values))
+            _set_groups(connection, name, groups)
+            tags.put(connection, resource(name, kind), tags.of_request(request))
+            audit_log.record(connection, act="CreateWorkteam", resource=resource(name, kind))
     except IntegrityError:
         raise InUse(f"there is already a work team {name!r}") from None
-    return _workteam_arn(settings, name)
+    return settings.arn(resource(name, kind))
 
 
-def describe_workteam(db: Database, settings: ServiceSettings, name: str) -> Workteam:
-    """One work team. Raises :class:`NotFound`."""
+def describe_workteam(db: Database, settings: ServiceSettings, name: str, *, kind: Kind | None = None) -> Workteam:
+    """One work team, of this kind where one is given. Raises :class:`NotFound`."""
     with db.read() as connection:
-        return _workteam(settings, _find(connection, name))
+        return _workteam(settings, _find(connection, name, kind))
 
 
 def list_workteams(
     db: Database,
     settings: ServiceSettings,
     *,
+    kind: Kind | None = None,
     name_contains: str | None = None,
     sort_by: str = "Name",
     descending: bool = False,
@@ -139,20 +95,66 @@ def list_workteams(
     token: str | None = None,
 ) -> Page[Workteam]:
     """A page of work teams, sorted by ``Name`` or ``CreateDate``."""
-    page = _page(db, workteams, name_contains, sort_by, descending, limit, token)
+    query = select(workteams).where(workteams.c.deleted_at.is_(None))
+    if kind is not None:
+        query = query.where(workteams.c.kind == kind)
+    with db.read() as connection:
+        page = named_page(
+            connection,
+            query,
+            workteams,
+            name_contains=name_contains,
+            sort_by=sort_by,
+            descending=descending,
+            limit=limit,
+            token=token,
+        )
     return Page([_workteam(settings, row) for row in page.items], page.token)
 
 
-def _page(
-    db: Database, table: Table, name_contains: str | None, sort_by: str, descending: bool, limit: int, token: str | None
-) -> Page[Row[Any]]:
-    """A page of a table's rows; the table has the columns ``name`` and ``created_at``."""
-    query = select(table)
-    if name_contains:
-        query = query.where(func.lower(table.c.name).contains(name_contains.lower(), autoescape=True))
-    column = table.c.created_at if sort_by == "CreateDate" else table.c.name
-    with db.read() as connection:
-        return page_of(connection, query, column, table.c.name, descending=descending, limit=limit, token=token)
+def update_workteam(db: Database, settings: ServiceSettings, request: dict[str, Any]) -> Workteam:
+    """Change a private work team's members or description; what is not given stays.
+
+    Raises :class:`NotFound`, :class:`Invalid`.
+    """
+    _check(request)
+    name = request["WorkteamName"]
+    with db.write() as connection:
+        row = _find(connection, name, "private", lock=True)
+        if "MemberDefinitions" in request:
+            _set_groups(connection, name, _groups(request["MemberDefinitions"]))
+        connection.execute(
+            update(workteams)
+            .where(workteams.c.name == name)
+            .values(
+                description=request.get("Description", row.description),
+                request={**row.request, **request},
+                updated_at=now(),
+            )
+        )
+        audit_log.record(connection, act="UpdateWorkteam", resource=resource(name))
+        return _workteam(settings, _find(connection, name, "private"))
+
+
+def delete_workteam(db: Database, name: str, *, kind: Kind = "private") -> None:
+    """Delete a work team; jobs that are over keep its name.
+
+    Raises:
+        NotFound: there is no such team.
+        InUse: a job or flow definition that has not ended gives it work.
+    """
+    with db.write() as connection:
+        _find(connection, name, kind, lock=True)
+        at_work = select(labeling_jobs.c.name).where(
+            labeling_jobs.c.workteam == name, labeling_jobs.c.status.in_(("InProgress", "Stopping"))
+        )
+        job = connection.scalar(at_work.limit(1))
+        if job is not None:
+            raise InUse(f"the work team {name!r} still gets work from {job!r}: stop that first")
+        _set_groups(connection, name, [])
+        tags.remove_all(connection, resource(name, kind))
+        audit_log.record(connection, act="DeleteWorkteam", resource=resource(name, kind))
+        connection.execute(update(workteams).where(workteams.c.name == name).values(deleted_at=now()))
 
 
 def groups_of_workteam(db: Database, name: str) -> list[str]:
@@ -163,8 +165,42 @@ def groups_of_workteam(db: Database, name: str) -> list[str]:
         return list(connection.scalars(query.order_by(workteam_groups.c.group_name)))
 
 
-def _find(connection: Connection, name: str) -> Row[Any]:
-    row = connection.execute(select(workteams).where(workteams.c.name == name)).first()
+def workteam_of_arn(connection: Connection, settings: ServiceSettings, arn: str, member: str = "WorkteamArn") -> str:
+    """The name of the work team that an ARN names, locked against its deletion while the transaction lasts.
+
+    Raises :class:`Invalid` that names the ``member`` of the request, where it is not one of this service.
+    """
+    name = arn.rpartition("/")[2]
+    query = select(workteams).where(workteams.c.name == name, workteams.c.deleted_at.is_(None))
+    row = connection.execute(query.with_for_update(read=True)).first()
+    if row is None or arn != settings.arn(resource(name, row.kind)):
+        raise Invalid(f"{member}: there is no work team {arn!r} here; ListWorkteams tells which there are")
+    return name
+
+
+def resource(name: str, kind: str = "private") -> str:
+    """The last part of a work team's ARN."""
+    return f"workteam/{kind}-crowd/{name}"
+
+
+def kind_of(arn: str) -> Kind | None:
+    """The kind of work team that an ARN names."""
+    kinds: dict[str, Kind] = {"private-crowd": "private", "vendor-crowd": "vendor", "public-crowd": "public"}
+    return next((kind for part, kind in kinds.items() if f"workteam/{part}" in arn), None)
+
+
+def _check(request: Mapping[str, Any]) -> None:
+    if request.get("NotificationConfiguration", {}).get("NotificationTopicArn"):
+        raise Invalid("NotificationConfiguration cannot be honoured: the service does not send to SNS")
+    if request.get("WorkerAccessConfiguration"):
+        raise Invalid("WorkerAccessConfiguration cannot be honoured: people reach no data on S3 by themselves")
+
+
+def _find(connection: Connection, name: str, kind: Kind | None = None, *, lock: bool = False) -> Row[Any]:
+    query = select(workteams).where(workteams.c.name == name, workteams.c.deleted_at.is_(None))
+    if kind is not None:
+        query = query.where(workteams.c.kind == kind)
+    row = connection.execute(query.with_for_update() if lock else query).first()
     if row is None:
         raise NotFound(f"The work team {name!r} does not exist")
     return row
@@ -184,33 +220,25 @@ def _groups(definitions: list[dict[str, Any]]) -> list[str]:
     return sorted(groups)
 
 
-def _workforce(settings: ServiceSettings, row: Row[Any]) -> Workforce:
-    return Workforce(row.name, _workforce_arn(settings, row.name), row.created_at, row.updated_at)
+def _set_groups(connection: Connection, name: str, groups: list[str]) -> None:
+    connection.execute(delete(workteam_groups).where(workteam_groups.c.workteam == name))
+    groups = groups_of_members(connection, name, groups)
+    kind = connection.scalar(select(workteams.c.kind).where(workteams.c.name == name))
+    foreign = [group for group in groups if group.startswith("vendor:")]
+    if foreign and kind != "vendor":
+        raise Invalid(f"MemberDefinitions names {foreign[0]!r}: a vendor's people cannot be in other work teams")
+    if groups:
+        connection.execute(insert(workteam_groups), [{"workteam": name, "group_name": group} for group in groups])
 
 
 def _workteam(settings: ServiceSettings, row: Row[Any]) -> Workteam:
     return Workteam(
         name=row.name,
-        arn=_workteam_arn(settings, row.name),
-        workforce_arn=_workforce_arn(settings, row.workforce),
+        arn=settings.arn(resource(row.name, row.kind)),
+        kind=row.kind,
+        workforce_arn=workforce_arn(settings, row.workforce),
         description=row.description,
-        member_definitions=row.request["MemberDefinitions"],
+        request=row.request,
         created_at=row.created_at,
         updated_at=row.updated_at,
     )
-
-
-def _workforce_arn(settings: ServiceSettings, name: str) -> str:
-    return settings.arn(f"workforce/{name}")
-
-
-def _workteam_arn(settings: ServiceSettings, name: str) -> str:
-    return settings.arn(f"workteam/private-crowd/{name}")
-
-
-def _tags(request: dict[str, Any]) -> dict[str, str]:
-    return {tag["Key"]: tag["Value"] for tag in request.get("Tags", [])}
-
-
-def _without_tags(request: dict[str, Any]) -> dict[str, Any]:
-    return {key: value for key, value in request.items() if key != "Tags"}

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from sqlalchemy import ColumnElement, Select, exists, select
+from sqlalchemy import ColumnElement, Select, case, exists, select
 
+from trueground.service.rights import ROLES, may
 from trueground.service.store.database import now
-from trueground.service.store.tables import labeling_jobs, worker_groups, workteam_groups
+from trueground.service.store.tables import labeling_jobs, tags, worker_groups, workers, workteam_groups
 
 
 def is_member(worker_id: str) -> ColumnElement[bool]:
@@ -17,11 +18,39 @@ def is_member(worker_id: str) -> ColumnElement[bool]:
     )
 
 
+def may_enter(worker_id: str) -> ColumnElement[bool]:
+    """Whether the job is for people like the worker: a vendor's are for its own jobs only, and a job with the tag
+    ``trueground:role`` = ``reviewer`` is for reviewers and those above them.
+    """
+    kind = case((labeling_jobs.c.kind == "review", "flow-definition/"), else_="labeling-job/")
+    for_reviewers = exists(
+        select(tags.c.key)
+        .where(
+            tags.c.resource == kind + labeling_jobs.c.name,
+            tags.c.key == "trueground:role",
+            tags.c.value == "reviewer",
+        )
+        # Of the job outside, two selects up.
+        .correlate(labeling_jobs)
+    )
+    return exists(
+        select(workers.c.id).where(
+            workers.c.id == worker_id,
+            workers.c.disabled_at.is_(None),
+            workers.c.vendor.is_(None) | (workers.c.vendor == labeling_jobs.c.workteam),
+            workers.c.role.in_([role for role in ROLES if may(role, "review")]) | ~for_reviewers,
+        )
+    )
+
+
 def open_jobs(worker_id: str, job_name: str | None = None) -> Select[tuple[object, ...]]:
-    """Jobs in progress that the worker may see, the oldest first; or only the one of that name."""
+    """Jobs in progress that the worker may see, or only the one of that name: by priority, the oldest first."""
     query = select(labeling_jobs).where(
-        labeling_jobs.c.status == "InProgress", labeling_jobs.c.available_until > now(), is_member(worker_id)
+        labeling_jobs.c.status == "InProgress",
+        labeling_jobs.c.available_until > now(),
+        is_member(worker_id),
+        may_enter(worker_id),
     )
     if job_name is not None:
         query = query.where(labeling_jobs.c.name == job_name)
-    return query.order_by(labeling_jobs.c.created_at, labeling_jobs.c.id)
+    return query.order_by(labeling_jobs.c.priority.desc(), labeling_jobs.c.created_at, labeling_jobs.c.id)

@@ -6,15 +6,33 @@ from typing import TYPE_CHECKING
 
 from fastapi import FastAPI
 
+from trueground.service.portal.queue import ShortWay
+
 if TYPE_CHECKING:
     from trueground.service.context import Service
+
+__all__ = ["ShortWay", "install"]
 
 
 def install(app: FastAPI, service: Service) -> None:
     """Add the portal's routes and error pages to the service's app."""
-    from trueground.service.portal import api, errors, frames, pages, static
+    from trueground.service.portal import (
+        account,
+        api,
+        errors,
+        frames,
+        media,
+        oidc,
+        pages,
+        people,
+        queue,
+        static,
+        task_api,
+        turk,
+    )
 
     errors.install(app, pages.error_page)
-    for router in (api.router, frames.router, pages.router):
-        app.include_router(router)
+    # The most frequent first: a request is compared with one route after the other.
+    for part in (queue, api, task_api, frames, media, oidc, turk, account, people, pages):
+        app.include_router(part.router)
     static.install(app)

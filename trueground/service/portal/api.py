@@ -3,23 +3,27 @@
 from __future__ import annotations
 
 from dataclasses import asdict
-from typing import Annotated, Any
+from typing import Any
 
-from fastapi import APIRouter, Body, Request, Response
+from fastapi import APIRouter, Request, Response
 from pydantic import BaseModel, Field
 from starlette.responses import JSONResponse
 
-from trueground.service.engine import accounts, assignment, progress
-from trueground.service.portal.frames import frame_link
+from trueground.service.engine import assignment, job_insight, progress, statistics
+from trueground.service.portal.forms import check_sent_by_page
 from trueground.service.portal.session import (
     CheckedWorkerId,
+    HouseManager,
+    JobManager,
     Manager,
     Who,
     WorkerId,
+    actor_of,
     end,
     service_of,
     start,
 )
+from trueground.service.portal.session import sign_in as begin
 from trueground.service.portal.waiting import job_of_task
 
 router = APIRouter(prefix="/api")
@@ -32,23 +36,16 @@ class SignIn(BaseModel):
     password: str = Field(max_length=1024)
 
 
-class NextTask(BaseModel):
-    """Of which job the next task is to be; any where it is left out."""
+class Priority(BaseModel):
+    """A job's place among others; higher comes first."""
 
-    job: str | None = Field(None, max_length=63)
-
-
-class GivenAnswer(BaseModel):
-    """What a worker answered, and for how many seconds they were at it."""
-
-    answerContent: dict[str, Any]
-    secondsActive: float = Field(0.0, ge=0, le=30 * 86_400)
+    priority: int
 
 
 @router.post("/session")
 def sign_in(request: Request, credentials: SignIn) -> Response:
     """Start a session: the cookie is set, and the answer carries the token that changing requests must send."""
-    session = accounts.sign_in(service_of(request).db, credentials.username, credentials.password)
+    session = begin(request, credentials.username, credentials.password)
     if session is None:
         return JSONResponse({"error": "wrong", "message": "Name and password do not fit."}, 401)
     who = session.identity
@@ -91,41 +88,14 @@ def work(request: Request, worker_id: WorkerId) -> dict[str, Any]:
                 "answeredByMe": job.answered_by_me,
                 "objects": job.objects,
                 "answered": job.answered,
+                "kind": job.kind,
+                "priority": job.priority,
+                "paused": job.paused,
+                "qualification": list(job.qualification) if job.qualification else None,
             }
             for job in jobs
         ]
     }
-
-
-@router.post("/work/next")
-def next_task(
-    request: Request, worker_id: CheckedWorkerId, wanted: Annotated[NextTask | None, Body()] = None
-) -> dict[str, Any]:
-    """Lease the next task; ``{"assignment": null}`` where nothing is left for this worker now."""
-    db = service_of(request).db
-    lease = assignment.next_assignment(db, worker_id, wanted.job if wanted else None)
-    if lease is None:
-        return {"assignment": None}
-    view = progress.task_view(db, lease.id, worker_id)
-    return {
-        "assignment": {
-            "id": lease.id,
-            "job": view.job_name,
-            "objectId": view.object_id,
-            "expiresAt": lease.expires_at.isoformat(),
-            "taskInput": view.task_input,
-            "frameUrl": frame_link(request, lease.id, worker_id),
-        }
-    }
-
-
-@router.post("/assignments/{assignment_id}/answer")
-def submit(request: Request, assignment_id: str, worker_id: CheckedWorkerId, given: GivenAnswer) -> dict[str, Any]:
-    """Keep an answer. When this returns, the answer is on disk; sent again, it changes nothing."""
-    result = assignment.submit_answer(
-        service_of(request).db, assignment_id, worker_id, given.answerContent, given.secondsActive
-    )
-    return {"accepted": True, "repeated": result.repeated, "answeredByMe": result.answered_by_me}
 
 
 @router.post("/assignments/{assignment_id}/release", status_code=204)
@@ -137,17 +107,31 @@ def release(request: Request, assignment_id: str, worker_id: CheckedWorkerId) ->
 @router.get("/jobs")
 def jobs(request: Request, who: Manager) -> dict[str, Any]:
     """All jobs, for managers."""
-    return {"jobs": [asdict(job) for job in progress.jobs_overview(service_of(request).db)]}
+    return {"jobs": [asdict(job) for job in progress.jobs_overview(service_of(request).db, workteam=who.vendor)]}
 
 
 @router.get("/jobs/{name}")
-def job(request: Request, name: str, who: Manager) -> dict[str, Any]:
-    """One job with who did what, for managers."""
-    return asdict(progress.job_progress(service_of(request).db, name))
+def job(request: Request, name: str, who: JobManager) -> dict[str, Any]:
+    """One job with who did what, and a close look at it, for managers."""
+    db = service_of(request).db
+    return {**asdict(progress.job_progress(db, name)), "insight": asdict(job_insight.job_insight(db, name))}
+
+
+@router.put("/jobs/{name}/priority", status_code=204)
+def change_priority(request: Request, name: str, who: HouseManager, wanted: Priority) -> None:
+    """Have a job's tasks done earlier or later than those of other jobs."""
+    check_sent_by_page(request)
+    job_insight.set_priority(service_of(request).db, name, wanted.priority, actor_of(request, who))
+
+
+@router.get("/statistics")
+def own_statistics(request: Request, worker_id: WorkerId) -> dict[str, Any]:
+    """What the worker has done so far."""
+    return asdict(statistics.own_statistics(service_of(request).db, worker_id))
 
 
 @router.get("/airflow/task")
-def airflow_task(request: Request, who: Manager, dag: str, run: str, task: str, map: str = "-1") -> dict[str, Any]:
+def airflow_task(request: Request, who: HouseManager, dag: str, run: str, task: str, map: str = "-1") -> dict[str, Any]:
     """What a task in Airflow waits for, for managers; ``{"job": null}`` where it has started no labeling job."""
     found = job_of_task(service_of(request).db, dag=dag, run=run, task=task, map_index=map)
     return {"job": asdict(found) if found else None}

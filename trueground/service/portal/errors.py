@@ -11,7 +11,17 @@ from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 from starlette.responses import JSONResponse, RedirectResponse, Response
 
-from trueground.service.engine.errors import Closed, EngineError, Invalid, NotFound, NotYours
+from trueground.service.engine.errors import (
+    Closed,
+    EngineError,
+    Invalid,
+    NotFound,
+    NotYours,
+    ProviderFailed,
+    Refused,
+    SignInRefused,
+    TooManyTries,
+)
 
 
 class SignInNeeded(Exception):
@@ -27,8 +37,18 @@ STATUS: dict[type[EngineError], tuple[int, str]] = {
     NotFound: (404, "not-found"),
     NotYours: (404, "not-found"),
     Invalid: (400, "invalid"),
+    Refused: (403, "forbidden"),
+    TooManyTries: (429, "too-many-tries"),
+    SignInRefused: (403, "sign-in-refused"),
+    ProviderFailed: (502, "provider-failed"),
 }
 
+
+HTTP_ERRORS = {
+    (404, "Not Found"): ("not-found", "There is nothing at this address."),
+    (405, "Method Not Allowed"): ("method", "This address cannot be used in this way."),
+}
+"""Starlette's own words, and ours for them."""
 
 ErrorPage = Callable[[Request, int, str], Response]
 """Makes the page that shows a status and a message."""
@@ -39,6 +59,14 @@ def install(app: FastAPI, error_page: ErrorPage) -> None:
 
     def answer(request: Request, status: int, name: str, message: str) -> Response:
         return _json(status, name, message) if _wants_json(request) else error_page(request, status, message)
+
+    @app.exception_handler(Exception)
+    def unexpected(request: Request, error: Exception) -> Response:
+        # What it was is in the log, which has the traceback; it may hold what strangers must not see.
+        response = answer(request, 500, "failed", "The service failed. Its log says why; nothing handed in is lost.")
+        # The server cuts the connection after a failure: the client must not send its next request into it.
+        response.headers["Connection"] = "close"
+        return response
 
     @app.exception_handler(SignInNeeded)
     def sign_in_needed(request: Request, error: SignInNeeded) -> Response:
@@ -57,7 +85,10 @@ def install(app: FastAPI, error_page: ErrorPage) -> None:
         status, name = next((STATUS[kind] for kind in type(error).__mro__ if kind in STATUS), (400, "refused"))
         if isinstance(error, Closed):
             name = error.reason
-        return answer(request, status, name, str(error))
+        response = answer(request, status, name, str(error))
+        if isinstance(error, TooManyTries):
+            response.headers["Retry-After"] = str(error.seconds)
+        return response
 
     @app.exception_handler(RequestValidationError)
     def invalid(request: Request, error: RequestValidationError) -> Response:
@@ -66,10 +97,10 @@ def install(app: FastAPI, error_page: ErrorPage) -> None:
 
     @app.exception_handler(HTTPException)
     def http(request: Request, error: HTTPException) -> Response:
-        if error.status_code == 404:
-            message = "There is nothing at this address." if error.detail == "Not Found" else error.detail
-            return answer(request, 404, "not-found", message)
-        return answer(request, error.status_code, "http", error.detail)
+        name, message = HTTP_ERRORS.get((error.status_code, error.detail), ("http", error.detail))
+        response = answer(request, error.status_code, "not-found" if error.status_code == 404 else name, message)
+        response.headers.update(error.headers or {})
+        return response
 
 
 def _wants_json(request: Request) -> bool:

@@ -2,55 +2,54 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
-from functools import cache
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Form, Request
-from jinja2 import Environment, PackageLoader, StrictUndefined
 from starlette.responses import HTMLResponse, RedirectResponse, Response
 
-from trueground.service.engine import accounts, progress
-from trueground.service.engine.errors import NotFound
+from trueground.service.engine import job_insight, own_work, progress, statistics
+from trueground.service.engine.errors import TooManyTries
+from trueground.service.engine.oidc import oidc_workforces
+from trueground.service.engine.progress import JobProgress
+from trueground.service.portal import charts, oidc
+from trueground.service.portal.forms import check_form, form_token
+from trueground.service.portal.rendering import page
 from trueground.service.portal.session import (
+    HouseManager,
+    JobManager,
     Manager,
     Who,
     WorkerId,
+    actor_of,
     end,
     find_identity,
+    own_path,
     prefix_of,
     service_of,
     start,
 )
-from trueground.service.portal.static import asset
+from trueground.service.portal.session import sign_in as begin
 from trueground.service.portal.waiting import job_of_task
 from trueground.service.security import Identity
 
 router = APIRouter()
 
-STATUS_WORDS = {
-    "Initializing": "starting",
-    "InProgress": "open",
-    "Completed": "done",
-    "Failed": "failed",
-    "Stopping": "stopping",
-    "Stopped": "stopped",
-}
-
 
 @router.get("/")
 def home(request: Request, who: Who) -> Response:
     """A worker's list of work; managers are led to the jobs."""
-    if who.worker_id is None or who.kind == "manager":
+    if who.worker_id is None or who.may("see jobs"):
         return RedirectResponse(f"{prefix_of(request)}/jobs", 303)
-    jobs = progress.work_for(service_of(request).db, who.worker_id)
-    return _page(request, "work_list.html", who, jobs=jobs)
+    db = service_of(request).db
+    jobs = progress.work_for(db, who.worker_id)
+    paused = own_work.paused_assignments(db, who.worker_id)
+    return page(request, "work_list.html", who, jobs=jobs, paused=paused, titles={job.name: job.title for job in jobs})
 
 
 @router.get("/signin")
 def sign_in_form(request: Request, next: str = "") -> Response:
-    """The form to sign in with."""
-    return _page(request, "signin.html", None, next=_own_path(request, next), problem=None, username="")
+    """The form to sign in with, and the ways to sign in elsewhere."""
+    return _sign_in_page(request, next=own_path(request, next), problem=None, username="")
 
 
 @router.post("/signin")
@@ -61,11 +60,16 @@ def sign_in(
     next: Annotated[str, Form()] = "",
 ) -> Response:
     """Sign in and go on to where the person wanted to go."""
-    session = accounts.sign_in(service_of(request).db, username, password)
-    target = _own_path(request, next)
+    target = own_path(request, next)
+    values = {"next": target, "username": username}
+    try:
+        session = begin(request, username, password)
+    except TooManyTries as early:
+        response: Response = _sign_in_page(request, 429, problem=str(early), **values)
+        response.headers["Retry-After"] = str(early.seconds)
+        return response
     if session is None:
-        problem = "Name and password do not fit."
-        return _page(request, "signin.html", None, 401, next=target, problem=problem, username=username)
+        return _sign_in_page(request, 401, problem="Name and password do not fit.", **values)
     response = RedirectResponse(target, 303)
     start(response, request, session)
     return response
@@ -73,8 +77,9 @@ def sign_in(
 
 @router.post("/signout")
 def sign_out(request: Request) -> Response:
-    """End the session."""
-    response = RedirectResponse(f"{prefix_of(request)}/signin", 303)
+    """End the session, and the one with the provider that the person signed in with."""
+    who = find_identity(request)
+    response = oidc.leave(request, who.worker_id if who else None)
     end(response, request)
     return response
 
@@ -85,96 +90,72 @@ def work(request: Request, job: str, who: Who, worker_id: WorkerId) -> Response:
     found = next((item for item in progress.work_for(service_of(request).db, worker_id) if item.name == job), None)
     if found is None:
         return error_page(request, 404, "This job has no work for you: it may be done, or belong to another team.")
-    return _page(request, "work.html", who, job=found)
+    return page(request, "work.html", who, job=found)
 
 
 @router.get("/jobs")
 def jobs(request: Request, who: Manager) -> Response:
     """All jobs, for managers."""
-    return _page(request, "jobs.html", who, jobs=progress.jobs_overview(service_of(request).db))
+    return page(request, "jobs.html", who, jobs=progress.jobs_overview(service_of(request).db, workteam=who.vendor))
 
 
 @router.get("/jobs/{name}")
-def job(request: Request, name: str, who: Manager) -> Response:
+def job(request: Request, name: str, who: JobManager) -> Response:
     """One job: how far it is, who did what, how far they agree."""
-    found = progress.job_progress(service_of(request).db, name)
-    return _page(request, "job.html", who, job=found)
+    return _job_page(request, who, progress.job_progress(service_of(request).db, name))
+
+
+@router.post("/jobs/{name}/priority")
+def change_priority(
+    request: Request, name: str, who: HouseManager, priority: Annotated[int, Form()], token: Annotated[str, Form()]
+) -> Response:
+    """Have a job's tasks done earlier or later than those of other jobs."""
+    check_form(request, who, f"priority {name}", token)
+    job_insight.set_priority(service_of(request).db, name, priority, actor_of(request, who))
+    return RedirectResponse(f"{prefix_of(request)}/jobs/{name}", 303)
+
+
+@router.get("/statistics")
+def own_statistics(request: Request, who: Who, worker_id: WorkerId) -> Response:
+    """What a worker has done so far."""
+    found = statistics.own_statistics(service_of(request).db, worker_id)
+    return page(request, "statistics.html", who, own=found, bars=charts.bars(found.days))
 
 
 @router.get("/airflow/task")
-def airflow_task(request: Request, who: Manager, dag: str, run: str, task: str, map: str = "-1") -> Response:
+def airflow_task(request: Request, who: HouseManager, dag: str, run: str, task: str, map: str = "-1") -> Response:
     """What a task in Airflow waits for: the labeling job that carries its tags."""
     found = job_of_task(service_of(request).db, dag=dag, run=run, task=task, map_index=map)
     if found is None:
-        return _page(request, "no_job.html", who, dag=dag, task=task)
-    return _page(request, "job.html", who, job=found)
+        return page(request, "no_job.html", who, dag=dag, task=task)
+    return _job_page(request, who, found)
+
+
+def _job_page(request: Request, who: Identity, job: JobProgress) -> Response:
+    insight = job_insight.job_insight(service_of(request).db, job.name)
+    return page(
+        request,
+        "job.html",
+        who,
+        job=job,
+        insight=insight,
+        curve=charts.curve(insight.steps, job.answers_wanted),
+        token=form_token(request, who, f"priority {job.name}"),
+    )
+
+
+def _sign_in_page(request: Request, status_code: int = 200, **values: Any) -> HTMLResponse:
+    return page(request, "signin.html", None, status_code, providers=oidc_workforces(service_of(request).db), **values)
 
 
 def error_page(request: Request, status: int, message: str) -> HTMLResponse:
     """A page that says what went wrong and where to go from here."""
     try:
         who = find_identity(request)
-    except NotFound:
+    except Exception:
+        # The store may be what failed; the page about it must come all the same.
         who = None
-    return _page(request, "error.html", who, status, message=message, status=status)
-
-
-def _page(request: Request, template: str, who: Identity | None, status_code: int = 200, **values: Any) -> HTMLResponse:
-    prefix = prefix_of(request)
-    text = (
-        _environment()
-        .get_template(template)
-        .render(
-            prefix=prefix,
-            asset=lambda name: asset(prefix, name),
-            who=who,
-            csrf_token=getattr(request.state, "csrf_token", ""),
-            path=request.url.path.removeprefix(prefix),
-            **values,
-        )
-    )
-    headers = {
-        "Content-Security-Policy": "default-src 'self'; frame-ancestors 'self'; form-action 'self'; base-uri 'none'; "
-        "object-src 'none'",
-        "X-Content-Type-Options": "nosniff",
-        "Referrer-Policy": "same-origin",
-        "Cache-Control": "no-store",
-    }
-    return HTMLResponse(text, status_code, headers)
-
-
-def _own_path(request: Request, wanted: str) -> str:
-    """Where to go after signing in: a path of the portal, never another site."""
-    prefix = prefix_of(request)
-    plain = all(character.isprintable() for character in wanted) and "\\" not in wanted
-    own = wanted.startswith(f"{prefix}/") and not wanted.startswith("//")
-    return wanted if plain and own and not wanted.startswith(f"{prefix}/signin") else f"{prefix}/"
-
-
-@cache
-def _environment() -> Environment:
-    environment = Environment(
-        loader=PackageLoader("trueground.service.portal"),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.filters |= {"age": _age, "status": lambda value: STATUS_WORDS.get(value, value), "seconds": _seconds}
-    return environment
-
-
-def _age(moment: datetime | None) -> str:
-    if moment is None:
-        return "–"
-    moment = moment if moment.tzinfo else moment.replace(tzinfo=UTC)
-    seconds = max(0.0, (datetime.now(UTC) - moment).total_seconds())
-    for size, unit in ((86_400, "day"), (3600, "hour"), (60, "minute")):
-        if seconds >= size:
-            count = int(seconds // size)
-            return f"{count} {unit}{'s' if count > 1 else ''} ago"
-    return "just now"
-
-
-def _seconds(value: float) -> str:
-    return f"{value:.1f} s" if value < 90 else f"{value / 60:.0f} min"
+    # Inside the work page a task's frame needs no bar and no way back of its own.
+    inside = request.url.path.removeprefix(prefix_of(request)).startswith("/frame/")
+    template = "frame_error.html" if inside else "error.html"
+    return page(request, template, who, status, message=message, status=status)

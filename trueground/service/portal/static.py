@@ -11,17 +11,24 @@ from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
 FOLDER = Path(__file__).parent / "static"
-CROWD_FILES = ("values.js", "base.js", "form.js", "layout.js", "classifier.js", "inputs.js")
-"""The parts of crowd-html-elements.js, in the order they need each other."""
+BUNDLES = {
+    "crowd-html-elements.js": (
+        "crowd",
+        ("values", "base", "form", "layout", "classifier", "inputs", "choices", "panels"),
+    ),
+    "work.js": ("work", ("net", "outbox", "clock", "tasks", "time", "coming", "acts")),
+}
+"""Scripts that are put together of the files in a folder, in the order they need each other."""
 KINDS = {".js": "text/javascript; charset=utf-8", ".css": "text/css; charset=utf-8", ".svg": "image/svg+xml"}
 
 
 @cache
 def content(name: str) -> bytes:
     """A static file by name. Raises ``FileNotFoundError``."""
-    if name == "crowd-html-elements.js":
-        # One classic script, as templates expect; each part keeps its names to itself.
-        parts = (f"// {part}\n{(FOLDER / 'crowd' / part).read_text('utf-8')}" for part in CROWD_FILES)
+    if name in BUNDLES:
+        # One classic script, as templates expect; each bundle keeps its names to itself.
+        folder, files = BUNDLES[name]
+        parts = (f"// {file}.js\n{(FOLDER / folder / file).with_suffix('.js').read_text('utf-8')}" for file in files)
         return ("(() => {\n'use strict';\n" + "\n".join(parts) + "\n})();\n").encode("utf-8")
     return (FOLDER / name).read_bytes()
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -16,6 +16,7 @@ from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.exc import ArgumentError, OperationalError
 
 from trueground.errors import InputError
+from trueground.service.store.batches import BatchWriter
 
 MIGRATIONS = Path(__file__).parent / "migrations"
 _MIGRATION_LOCK = 7_468_301_932_251
@@ -46,7 +47,12 @@ class Database:
         self.dialect = parsed.get_backend_name()
         if self.dialect not in ("sqlite", "postgresql"):
             raise _wrong_url(f"the store cannot be kept in {self.dialect!r}")
-        options: dict[str, Any] = {"pool_size": 10, "max_overflow": 40, "pool_pre_ping": self.dialect == "postgresql"}
+        options: dict[str, Any] = {
+            "pool_size": 10,
+            "max_overflow": 40,
+            "pool_pre_ping": self.dialect == "postgresql",
+            "hide_parameters": True,
+        }
         if self.dialect == "sqlite":
             if parsed.database in (None, "", ":memory:"):
                 raise _wrong_url("the store must be a file")
@@ -63,12 +69,25 @@ class Database:
         # Set where a change in this process gives the finisher something to do at once; it also looks by itself.
         self.changed = threading.Event()
         self._reader = self._writer.execution_options(trueground_read=True)
+        # SQLite has one writer; threads of this process take turns instead of asking it again and again.
+        self._turn: AbstractContextManager[Any] = threading.RLock() if self.dialect == "sqlite" else nullcontext()
+        self.batches = BatchWriter(self._writer, "BEGIN IMMEDIATE" if self.dialect == "sqlite" else None, self._turn)
+        # Counts the changes that this process made outside of batches: what it remembers of before is looked up anew.
+        self.version = 0
+        # Whatever the engine keeps of this store between requests.
+        self.memory: Any = None
 
     @contextmanager
-    def write(self) -> Iterator[Connection]:
-        """A transaction that writes. Leaving the block commits; an exception undoes everything."""
-        with self._writer.begin() as connection:
-            yield connection
+    def write(self, *, routine: bool = False) -> Iterator[Connection]:
+        """A transaction that writes. Leaving the block commits; an exception undoes everything.
+
+        ``routine``: it changes nothing that this process remembers of people, teams and open jobs.
+        """
+        try:
+            with self._turn, self._writer.begin() as connection:
+                yield connection
+        finally:
+            self.version += not routine
 
     @contextmanager
     def read(self) -> Iterator[Connection]:
@@ -76,19 +95,42 @@ class Database:
         with self._reader.connect() as connection:
             yield connection
 
-    def migrate(self) -> None:
+    def migrate(self, revision: str = "head") -> None:
         """Bring the tables to this version. Several processes may do so at once; one does the work.
+
+        Args:
+            revision: the version of the schema; the newest, but in tests of migrations.
 
         Raises:
             InputError: the store cannot be reached.
         """
         config = Config()
         config.set_main_option("script_location", str(MIGRATIONS).replace("%", "%%"))
-        with self._reached(), self.write() as connection:
-            if self.dialect == "postgresql":
-                connection.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": _MIGRATION_LOCK})
+        with self._reached(), self._migrating() as connection:
             config.attributes["connection"] = connection
-            command.upgrade(config, "head")
+            command.upgrade(config, revision)
+
+    @contextmanager
+    def _migrating(self) -> Iterator[Connection]:
+        """A transaction in which tables may be changed."""
+        if self.dialect == "postgresql":
+            with self.write() as connection:
+                connection.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": _MIGRATION_LOCK})
+                yield connection
+            return
+        with self._writer.connect() as connection:
+            raw = connection.connection.dbapi_connection
+            assert raw is not None
+            # SQLite changes a table by copying it and dropping the old one, which would delete what refers to it.
+            raw.execute("PRAGMA foreign_keys = OFF")
+            try:
+                with connection.begin():
+                    yield connection
+                    broken = connection.exec_driver_sql("PRAGMA foreign_key_check").fetchall()
+                    if broken:
+                        raise RuntimeError(f"the migration would leave rows that refer to nothing: {broken[:5]}")
+            finally:
+                raw.execute("PRAGMA foreign_keys = ON")
 
     @contextmanager
     def _reached(self) -> Iterator[None]:
@@ -98,7 +140,8 @@ class Database:
             raise InputError(f"the store cannot be reached: {error.orig}", field="store") from error
 
     def close(self) -> None:
-        """Close all connections."""
+        """Close all connections; writes that wait are done first."""
+        self.batches.close()
         self._writer.dispose()
 
 

@@ -22,6 +22,8 @@ from sqlalchemy import (
     Table,
     Text,
     TypeDecorator,
+    false,
+    literal_column,
     text,
 )
 
@@ -67,11 +69,21 @@ access_keys = Table(
     _time("revoked_at"),
 )
 
+# So that a signed request that changes something counts once, whichever process it comes to.
+used_signatures = Table(
+    "used_signatures",
+    metadata,
+    Column("signature_hash", Text, primary_key=True),
+    _time("used_at", nullable=False),
+    _time("expires_at", nullable=False, index=True),
+)
+
 workforces = Table(
     "workforces",
     metadata,
     Column("name", Text, primary_key=True),
     Column("request", JSON, nullable=False),
+    Column("client_secret", Text, comment="of its OIDC provider, encrypted with a key outside the store"),
     _time("created_at", nullable=False),
     _time("updated_at", nullable=False),
 )
@@ -80,11 +92,16 @@ workteams = Table(
     "workteams",
     metadata,
     Column("name", Text, primary_key=True),
-    Column("workforce", Text, ForeignKey("workforces.name"), nullable=False),
+    Column(
+        "workforce", Text, ForeignKey("workforces.name"), comment="none once the workforce of a deleted team is gone"
+    ),
+    Column("kind", Text, nullable=False, server_default="private"),
     Column("description", Text, nullable=False),
     Column("request", JSON, nullable=False),
     _time("created_at", nullable=False),
     _time("updated_at", nullable=False),
+    _time("deleted_at", comment="kept for the jobs it worked on"),
+    CheckConstraint("kind IN ('private', 'vendor', 'public')", name="workteam_kind"),
 )
 
 workteam_groups = Table(
@@ -104,8 +121,15 @@ workers = Table(
     Column("password_hash", Text, comment="none for an account that another service vouches for"),
     Column("source", Text, nullable=False, server_default="local"),
     Column("subject", Text, nullable=False, comment="the sub of the worker's identity data"),
+    Column("issuer", Text, comment="the OIDC provider that vouches for the account"),
+    Column("email", Text),
+    Column("vendor", Text, ForeignKey("workteams.name"), comment="sees this vendor's work team and nothing else"),
     _time("created_at", nullable=False),
-    CheckConstraint("role IN ('worker', 'manager')", name="worker_role"),
+    _time("disabled_at"),
+    _time("erased_at"),
+    _time("noticed_at", comment="when the last notice of new work went out"),
+    _time("notices_off_at", comment="when the person asked for no more notices"),
+    CheckConstraint("role IN ('worker', 'reviewer', 'manager', 'admin')", name="worker_role"),
 )
 
 worker_groups = Table(
@@ -125,17 +149,29 @@ sessions = Table(
     _time("expires_at", nullable=False, index=True),
 )
 
+# What people take tasks from: a labeling job, or the human loops of one flow definition.
 labeling_jobs = Table(
     "labeling_jobs",
     metadata,
     Column("id", _Key, primary_key=True),
-    Column("name", Text, nullable=False, unique=True),
+    Column("kind", Text, nullable=False, server_default="labeling"),
+    Column("name", Text, nullable=False),
     Column("status", Text, nullable=False),
     Column("failure_reason", Text),
     Column("request", JSON, nullable=False, comment="the CreateLabelingJob request, without its tags"),
     Column("reference_code", Text, nullable=False),
     Column("workteam", Text, ForeignKey("workteams.name"), nullable=False),
     Column("workers_per_object", Integer, nullable=False),
+    Column("most_workers", Integer, comment="adaptive: up to here, while an object's label is not sure enough"),
+    Column("confidence", Float, comment="adaptive: an object is done when its label is this sure"),
+    Column("priority", Integer, nullable=False, server_default="0"),
+    Column("gold_share", Float, comment="of a worker's tasks that are gold objects"),
+    Column("gold_limit", Float, comment="a worker less accurate than this on gold objects is paused"),
+    Column("gold_policy", Text, comment="what becomes of a paused worker's answers: weigh, or ask-again"),
+    Column("qualification", Integer, comment="gold objects a worker answers before the work itself"),
+    Column("streaming", Boolean, nullable=False, server_default=false()),
+    Column("iteration", Integer, nullable=False, server_default="1"),
+    Column("final_model", Text, comment="URI of the model that automated labeling ended with"),
     Column("lease_seconds", Integer, nullable=False),
     Column("max_objects_out", Integer),
     Column("pre_function", Text),
@@ -150,6 +186,8 @@ labeling_jobs = Table(
     _time("available_until", nullable=False),
     _time("stop_requested_at"),
     _time("ended_at"),
+    CheckConstraint("kind IN ('labeling', 'review')", name="labeling_job_kind"),
+    Index("labeling_jobs_name", "name", "kind", unique=True),
     Index("labeling_jobs_status", "status", "created_at"),
 )
 
@@ -171,15 +209,31 @@ data_objects = Table(
     Column("state", Text, nullable=False),
     Column("free", Integer, nullable=False, comment="how many more workers may take it now"),
     Column("answers", Integer, nullable=False),
+    Column("wanted", Integer, nullable=False, server_default="1", comment="how many answers complete it"),
+    Column("declines", Integer, nullable=False, server_default="0"),
     Column("returned", Boolean, nullable=False, comment="a lease of it came back unanswered"),
     Column("failure_reason", Text),
+    Column("dedup_key", Text, comment="streaming: the object's own id; human loops: the loop's name"),
+    Column("task_input", JSON, comment="what a pre-annotation function of the requester's own made of it"),
+    Column("label", JSON, comment="machine: its keys in the manifest; gold: the value that is right"),
+    Column("iteration", Integer),
+    _time("available_until", comment="where not the job's, but the object's own: human loops"),
     # Never more workers than asked for, whatever the code does.
     CheckConstraint("free >= 0", name="data_object_free"),
     CheckConstraint(
-        "state IN ('waiting', 'started', 'answered', 'written', 'labeled', 'withheld', 'failed')",
+        "state IN ('unprepared', 'waiting', 'started', 'answered', 'written', 'labeled', 'machine', 'gold', "
+        "'withheld', 'not-required', 'failed')",
         name="data_object_state",
     ),
     Index("data_objects_state", "job_id", "state", "position"),
+    Index(
+        "data_objects_dedup_key",
+        "job_id",
+        "dedup_key",
+        unique=True,
+        sqlite_where=text("dedup_key IS NOT NULL"),
+        postgresql_where=text("dedup_key IS NOT NULL"),
+    ),
     Index(
         "data_objects_free",
         "job_id",
@@ -202,7 +256,17 @@ job_workers = Table(
     Column("job_id", _Key, ForeignKey("labeling_jobs.id", ondelete="CASCADE"), primary_key=True),
     Column("worker_id", Text, ForeignKey("workers.id"), primary_key=True),
     Column("cursor", Integer, nullable=False, comment="up to here the worker was given every object, or it was taken"),
+    Column("answered", Integer, nullable=False, server_default="0"),
+    Column("gold_seen", Integer, nullable=False, server_default="0"),
+    Column("gold_right", Integer, nullable=False, server_default="0"),
+    _time("last_task_at"),
+    _time("paused_at"),
+    Column("pause_reason", Text),
 )
+
+ASKED = text("state IN ('leased', 'submitted', 'declined', 'discarded')")
+"""The assignments that keep a worker from being asked again. The index of an object's assignments holds these only, and
+SQLite uses it only for queries that say so in these words."""
 
 assignments = Table(
     "assignments",
@@ -214,8 +278,13 @@ assignments = Table(
     Column("state", Text, nullable=False),
     _time("leased_at", nullable=False),
     _time("expires_at", nullable=False),
+    _time("paused_at"),
+    Column("remaining_seconds", Float, comment="of its time limit, while it is paused"),
+    Column("reason", Text, comment="why it was declined, released or discarded"),
     ForeignKeyConstraint(["job_id", "position"], ["data_objects.job_id", "data_objects.position"], ondelete="CASCADE"),
-    CheckConstraint("state IN ('leased', 'submitted', 'released', 'expired')", name="assignment_state"),
+    CheckConstraint(
+        "state IN ('leased', 'submitted', 'released', 'expired', 'declined', 'discarded')", name="assignment_state"
+    ),
     # Never the same worker twice, whatever the code does.
     Index(
         "assignments_one_per_worker",
@@ -223,8 +292,8 @@ assignments = Table(
         "position",
         "worker_id",
         unique=True,
-        sqlite_where=text("state IN ('leased', 'submitted')"),
-        postgresql_where=text("state IN ('leased', 'submitted')"),
+        sqlite_where=ASKED,
+        postgresql_where=ASKED,
     ),
     Index(
         "assignments_leased",
@@ -235,12 +304,17 @@ assignments = Table(
     ),
     Index("assignments_worker", "worker_id", "job_id", "state"),
 )
+IS_LEASED = assignments.c.state == literal_column("'leased'")
+"""With the state in the statement itself: SQLite does not see that a bound value fits the index of the leased ones."""
 
 answers = Table(
     "answers",
     metadata,
     Column("id", _Key, primary_key=True),
-    Column("assignment_id", Text, ForeignKey("assignments.id"), nullable=False, unique=True),
+    Column("assignment_id", Text, ForeignKey("assignments.id"), nullable=False),
+    Column(
+        "revision", Integer, nullable=False, server_default="0", comment="counts the worker's edits; the last holds"
+    ),
     Column("job_id", _Key, nullable=False),
     Column("position", Integer, nullable=False),
     Column("worker_id", Text, ForeignKey("workers.id"), nullable=False),
@@ -248,6 +322,7 @@ answers = Table(
     Column("seconds", Float, nullable=False),
     _time("accepted_at", nullable=False),
     _time("submitted_at", nullable=False),
+    Index("answers_assignment", "assignment_id", "revision", unique=True),
     Index("answers_object", "job_id", "position"),
     Index("answers_worker", "job_id", "worker_id"),
 )
@@ -258,4 +333,152 @@ leases = Table(
     Column("name", Text, primary_key=True),
     Column("holder", Text, nullable=False),
     _time("expires_at", nullable=False),
+)
+
+drafts = Table(
+    "drafts",
+    metadata,
+    Column("assignment_id", Text, ForeignKey("assignments.id", ondelete="CASCADE"), primary_key=True),
+    Column("content", JSON, nullable=False),
+    Column("seconds", Float, nullable=False),
+    _time("saved_at", nullable=False),
+)
+
+human_task_uis = Table(
+    "human_task_uis",
+    metadata,
+    Column("name", Text, primary_key=True),
+    Column("template", Text, nullable=False),
+    Column("status", Text, nullable=False),
+    _time("created_at", nullable=False),
+)
+
+flow_definitions = Table(
+    "flow_definitions",
+    metadata,
+    Column("name", Text, primary_key=True),
+    Column("job_id", _Key, ForeignKey("labeling_jobs.id"), nullable=False, comment="what people take its tasks from"),
+    Column("request", JSON, nullable=False, comment="the CreateFlowDefinition request, without its tags"),
+    Column("status", Text, nullable=False),
+    Column("failure_reason", Text),
+    _time("created_at", nullable=False),
+)
+
+human_loops = Table(
+    "human_loops",
+    metadata,
+    Column("name", Text, primary_key=True),
+    # No foreign key: a loop outlives its flow definition.
+    Column("flow_definition", Text, nullable=False),
+    Column("job_id", _Key, nullable=False),
+    Column("position", Integer, nullable=False),
+    Column("input_sha256", Text, nullable=False, comment="of the input's text: the same name may come again with it"),
+    Column("data_attributes", JSON),
+    Column("status", Text, nullable=False),
+    Column("failure_code", Text),
+    Column("failure_reason", Text),
+    Column("output_uri", Text),
+    _time("created_at", nullable=False),
+    _time("stop_requested_at"),
+    _time("ended_at"),
+    ForeignKeyConstraint(["job_id", "position"], ["data_objects.job_id", "data_objects.position"]),
+    CheckConstraint("status IN ('InProgress', 'Failed', 'Completed', 'Stopped', 'Stopping')", name="human_loop_status"),
+    Index("human_loops_object", "job_id", "position", unique=True),
+    Index("human_loops_flow", "flow_definition", "created_at"),
+    Index("human_loops_status", "status"),
+)
+
+# A data object that anybody on Mechanical Turk may take: one HIT there.
+public_tasks = Table(
+    "public_tasks",
+    metadata,
+    Column("job_id", _Key, primary_key=True),
+    Column("position", Integer, primary_key=True),
+    Column("request_token", Text, nullable=False, unique=True, comment="sent with each try, so that one HIT is made"),
+    Column("hit_id", Text, unique=True),
+    Column(
+        "state",
+        Text,
+        nullable=False,
+        comment="wanted; open at Mechanical Turk; closing: nobody may begin it any more; over",
+    ),
+    _time("created_at", nullable=False),
+    _time("checked_at", comment="when Mechanical Turk was last asked what was handed in"),
+    ForeignKeyConstraint(["job_id", "position"], ["data_objects.job_id", "data_objects.position"], ondelete="CASCADE"),
+    CheckConstraint("state IN ('wanted', 'open', 'closing', 'over')", name="public_task_state"),
+    Index("public_tasks_state", "state", "job_id"),
+)
+
+# What happened, in EventBridge's form, kept until every webhook has it.
+events = Table(
+    "events",
+    metadata,
+    Column("id", _Key, primary_key=True),
+    Column("resource", Text, nullable=False, comment="the last part of its ARN; a webhook gets its events in order"),
+    Column("detail_type", Text, nullable=False),
+    Column("body", JSON, nullable=False),
+    _time("created_at", nullable=False),
+)
+
+webhooks = Table(
+    "webhooks",
+    metadata,
+    Column("id", _Key, primary_key=True),
+    Column("url", Text, nullable=False),
+    Column("secret", Text, nullable=False, comment="signs what is sent; encrypted with a key outside the store"),
+    Column("detail_types", JSON, nullable=False, comment="which events it gets; none given means all"),
+    _time("created_at", nullable=False),
+    _time("disabled_at"),
+)
+
+deliveries = Table(
+    "deliveries",
+    metadata,
+    Column("webhook_id", _Key, ForeignKey("webhooks.id", ondelete="CASCADE"), primary_key=True),
+    Column("event_id", _Key, ForeignKey("events.id", ondelete="CASCADE"), primary_key=True),
+    Column("attempts", Integer, nullable=False),
+    Column("error", Text),
+    _time("next_at", nullable=False),
+    _time("delivered_at"),
+    Index(
+        "deliveries_due",
+        "next_at",
+        sqlite_where=text("delivered_at IS NULL"),
+        postgresql_where=text("delivered_at IS NULL"),
+    ),
+)
+
+invitations = Table(
+    "invitations",
+    metadata,
+    Column("token_hash", Text, primary_key=True),
+    Column("email", Text),
+    Column("role", Text, nullable=False),
+    Column("groups", JSON, nullable=False),
+    Column("vendor", Text, ForeignKey("workteams.name", ondelete="CASCADE")),
+    Column("invited_by", Text, nullable=False),
+    _time("created_at", nullable=False),
+    _time("expires_at", nullable=False),
+    _time("used_at"),
+)
+
+sign_in_failures = Table(
+    "sign_in_failures",
+    metadata,
+    Column("key", Text, primary_key=True, comment="a user name or an address, hashed"),
+    Column("failures", Integer, nullable=False),
+    _time("since", nullable=False),
+)
+
+audit_log = Table(
+    "audit_log",
+    metadata,
+    Column("id", _Key, primary_key=True),
+    _time("at", nullable=False),
+    Column("actor", Text, nullable=False),
+    Column("act", Text, nullable=False),
+    Column("resource", Text, nullable=False),
+    Column("detail", JSON, nullable=False),
+    Column("address", Text),
+    Index("audit_log_at", "at"),
 )

@@ -37,6 +37,16 @@ class CrowdInput extends CrowdElement {
   disconnectedCallback() { submittable.delete(this); }
   get value() { return null; }
   get missing() { return null; }   // what the worker still has to do, or null
+  restore(value) {}                // shows what `value` gave before
+  hint(text) {
+    if (!this.hintBox) {
+      this.hintBox = this.appendChild(element('p', { role: 'status' }));
+      this.hintBox.style.cssText = 'color: var(--bad); margin: 4px 0;';
+      this.addEventListener('input', () => { this.hintBox.textContent = ''; });
+    }
+    this.hintBox.textContent = text;
+    this.scrollIntoView({ block: 'nearest' });
+  }
 }
 
 function element(tag, properties = {}, ...children) {
@@ -48,9 +58,13 @@ function element(tag, properties = {}, ...children) {
   return made;
 }
 
-// After everything is built, tell the template's own scripts.
+// The page around the frame; a frame that stands alone has none.
+function tellPage(message) { if (window.parent !== window) window.parent.postMessage(message, '*'); }
+
+// After everything is built, tell the template's own scripts, and the page, which may have an earlier answer to show.
 document.addEventListener('DOMContentLoaded', () => setTimeout(() => {
   document.dispatchEvent(new CustomEvent('all-crowd-elements-ready'));
+  tellPage({ trueground: 'ready' });
 }));
 
 // Keys that the page around the frame passes on.
@@ -61,3 +75,21 @@ window.addEventListener('message', (event) => {
     }
   }
 });
+
+// And those of the page itself, pressed while the focus is in here.
+document.addEventListener('keydown', (event) => {
+  const typing = event.composedPath()[0].matches?.('input, textarea, select, [contenteditable]');
+  if (!event.isTrusted || event.defaultPrevented || typing || event.ctrlKey || event.metaKey || event.altKey) return;
+  if (event.key === '?' || (event.shiftKey && /^[A-Z]$/.test(event.key))) tellPage({ trueground: 'pressed', key: event.key });
+});
+
+// Somebody is at work here: moving, typing, or watching something that plays.
+let lastActivity = -Infinity;
+function noteActivity() {
+  if (performance.now() - lastActivity < 1000) return;
+  lastActivity = performance.now();
+  tellPage({ trueground: 'active' });
+}
+for (const type of ['pointerdown', 'pointermove', 'keydown', 'wheel', 'scroll', 'timeupdate']) {
+  document.addEventListener(type, (event) => { if (event.isTrusted) noteActivity(); }, { capture: true, passive: true });
+}

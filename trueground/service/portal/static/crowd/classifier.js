@@ -54,6 +54,15 @@ class CrowdClassifier extends CrowdInput {
 
   get missing() { return this.chosen === undefined ? 'Choose a category first.' : null; }
 
+  restore(value) {
+    const index = this.categories.indexOf(value?.label);
+    if (index >= 0) this.choose(index);
+    if (this.commentText && typeof value?.workerComment === 'string') {
+      this.commentText.value = value.workerComment;
+      this.commentText.closest('details').open = true;
+    }
+  }
+
   get value() {
     if (this.chosen === undefined) return null;
     const comment = this.commentText?.value.trim();

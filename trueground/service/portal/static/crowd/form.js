@@ -60,14 +60,58 @@ class CrowdForm extends CrowdElement {
   send() {
     if (this.sent) return;
     for (const item of submittable) {
-      if (this.contains(item) && item.missing) { item.hint?.(item.missing); return; }
+      if (this.contains(item) && item.missing) { item.hint(item.missing); return; }
     }
     this.sent = true;
     const answer = this.collect();
     this.dispatchEvent(new CustomEvent('crowd-submit', { detail: answer }));
-    if (window.parent !== window) window.parent.postMessage({ trueground: 'submit', answer }, '*');
+    tellPage({ trueground: 'submit', answer });
+  }
+
+  // Shows an earlier answer, or a draft, in the fields that gave it.
+  restore(answer) {
+    for (const item of submittable) {
+      if (this.contains(item) && item.name in answer) item.restore(answer[item.name]);
+    }
+    for (const field of this.form.elements) {
+      if (field.name && (typeof answer[field.name] === 'string' || field.type === 'checkbox')) restoreField(field, answer[field.name]);
+    }
   }
 }
+
+function restoreField(field, value) {
+  if (field.type === 'file') return;
+  if (field.type === 'radio' || field.type === 'checkbox') field.checked = field.value === value;
+  else field.value = value;
+  // The template's own scripts may draw from it.
+  for (const type of ['input', 'change']) field.dispatchEvent(new Event(type, { bubbles: true }));
+}
+
+// What is typed and chosen goes to the page, which keeps it: shortly after the last change, or at once when it asks.
+let draftTimer = 0;
+function sendDraft(asked = false) {
+  clearTimeout(draftTimer);
+  const form = document.querySelector('crowd-form');
+  if (form?.form && !form.sent) tellPage({ trueground: 'draft', answer: form.collect(), asked });
+}
+for (const type of ['input', 'change']) {
+  document.addEventListener(type, (event) => {
+    if (restoring) return;
+    clearTimeout(draftTimer);
+    draftTimer = setTimeout(sendDraft, 400);
+  });
+}
+
+let restoring = false;
+window.addEventListener('message', (event) => {
+  if (event.source !== window.parent) return;
+  if (event.data?.trueground === 'collect') sendDraft(true);
+  if (event.data?.trueground === 'restore' && event.data.answer && typeof event.data.answer === 'object') {
+    restoring = true;
+    document.querySelector('crowd-form')?.restore(event.data.answer);
+    restoring = false;
+  }
+});
 
 class CrowdButton extends CrowdElement {
   build() {

@@ -18,6 +18,7 @@ class CrowdText extends CrowdInput {
 
   get value() { return this.field?.value || null; }
   set value(text) { this.field.value = text; }
+  restore(value) { if (typeof value === 'string') this.field.value = value; }
 }
 
 class CrowdTextArea extends CrowdText {
@@ -32,6 +33,8 @@ class CrowdCheckbox extends CrowdInput {
     this.append(label);
   }
 
+  get missing() { return this.hasAttribute('required') && !this.field.checked ? 'This has to be ticked.' : null; }
+  restore(value) { this.field.checked = Boolean(value?.[this.getAttribute('value') || 'on']); }
   get value() { return this.field ? { [this.getAttribute('value') || 'on']: this.field.checked } : null; }
 }
 

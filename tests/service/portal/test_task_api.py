@@ -1,0 +1,112 @@
+"""The JSON of a task's life: drafts, pauses, declining, looking back; and whom it is refused."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import httpx
+import pytest
+
+from tests.service.conftest import RunningService
+
+CONTENT = {"crowd-image-classifier": {"label": "dog"}}
+
+
+def sign_in(service: RunningService, username: str, **options: Any) -> httpx.Client:
+    service.add_worker(username, **options)
+    client = httpx.Client(base_url=service.url)
+    answer = client.post("/api/session", json={"username": username, "password": "secret"})
+    client.headers["X-CSRF-Token"] = answer.json()["csrfToken"]
+    return client
+
+
+@pytest.fixture
+def ada(service: RunningService) -> httpx.Client:
+    return sign_in(service, "ada")
+
+
+def next_task(client: httpx.Client) -> Any:
+    return client.post("/api/work/next", json={"job": "animals"}).json()["assignment"]
+
+
+def test_a_draft_comes_back_with_the_task_that_is_held(ada: httpx.Client, make_job: Callable[..., Any]) -> None:
+    make_job("animals")
+    task = next_task(ada)
+    path = f"/api/assignments/{task['id']}/draft"
+    assert ada.get(path).json() == {"draft": None}
+    draft = {"answerContent": CONTENT, "secondsActive": 1.5}
+    assert ada.put(path, json=draft).status_code == 204
+    held = ada.get("/api/work/held", params={"job": "animals"}).json()["assignments"]
+    assert [item["id"] for item in held] == [task["id"]]
+    assert held[0]["draft"]["answerContent"] == CONTENT
+    assert held[0]["draft"]["secondsActive"] == 1.5
+    assert ada.get("/api/work/held", params={"job": "plants"}).json() == {"assignments": []}
+
+
+def test_a_paused_task_waits_and_is_taken_up_again(ada: httpx.Client, make_job: Callable[..., Any]) -> None:
+    make_job("animals", objects=1)
+    task = next_task(ada)
+    assert ada.post(f"/api/assignments/{task['id']}/pause").status_code == 204
+    assert [item["id"] for item in ada.get("/api/work/paused").json()["assignments"]] == [task["id"]]
+    assert ada.get("/api/work/held", params={"job": "animals"}).json() == {"assignments": []}
+    assert next_task(ada) is None
+    assert "Put aside" in ada.get("/").text
+    resumed = ada.post(f"/api/assignments/{task['id']}/resume").json()["assignment"]
+    assert (resumed["id"], resumed["taskInput"]) == (task["id"], task["taskInput"])
+    assert ada.get("/api/work/paused").json() == {"assignments": []}
+    answer = ada.post(f"/api/assignments/{task['id']}/answer", json={"answerContent": CONTENT})
+    assert answer.json()["answeredByMe"] == 1
+
+
+def test_a_declined_task_is_not_offered_again_and_needs_a_reason(
+    ada: httpx.Client, make_job: Callable[..., Any]
+) -> None:
+    make_job("animals", objects=1)
+    task = next_task(ada)
+    path = f"/api/assignments/{task['id']}/decline"
+    assert ada.post(path, json={"reason": ""}).status_code == 400
+    assert ada.post(path, json={"reason": "no animal"}).status_code == 204
+    assert next_task(ada) is None
+
+
+def test_an_answer_is_shown_again_and_changed(ada: httpx.Client, make_job: Callable[..., Any]) -> None:
+    make_job("animals", objects=2)
+    task = next_task(ada)
+    path = f"/api/assignments/{task['id']}/answer"
+    ada.post(path, json={"answerContent": CONTENT})
+    cat = {"crowd-image-classifier": {"label": "cat"}}
+    assert ada.put(path, json={"answerContent": cat, "secondsActive": 0}).json() == {"accepted": True}
+    (given,) = ada.get("/api/work/answers", params={"job": "animals"}).json()["answers"]
+    assert (given["answerContent"], given["editable"], given["assignmentId"]) == (cat, True, task["id"])
+    assert ada.get(given["frameUrl"]).status_code == 200
+    assert ada.get("/api/work").json()["jobs"][0]["answeredByMe"] == 1
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "body"),
+    [
+        ("PUT", "draft", {"answerContent": CONTENT}),
+        ("PUT", "answer", {"answerContent": CONTENT}),
+        ("POST", "pause", {}),
+        ("POST", "resume", {}),
+        ("POST", "decline", {"reason": "x"}),
+        ("GET", "draft", None),
+    ],
+)
+def test_strangers_and_other_workers_are_refused(
+    service: RunningService,
+    ada: httpx.Client,
+    make_job: Callable[..., Any],
+    method: str,
+    path: str,
+    body: dict[str, Any] | None,
+) -> None:
+    make_job("animals")
+    address = f"/api/assignments/{next_task(ada)['id']}/{path}"
+    bob = sign_in(service, "bob")
+    assert bob.request(method, address, json=body).status_code == 404
+    assert httpx.request(method, service.url + address, json=body).status_code == 401
+    if method != "GET":
+        del ada.headers["X-CSRF-Token"]
+        assert ada.request(method, address, json=body).status_code == 403

@@ -1,0 +1,188 @@
+"""What tags ask of a labeling job: priorities, gold objects, a qualification round, as many workers as it takes."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from sqlalchemy import select
+
+from trueground.service.engine import assignment
+from trueground.service.engine.errors import Invalid
+from trueground.service.engine.finisher import Finisher
+from trueground.service.engine.job_options import read_options
+from trueground.service.settings import ServiceSettings
+from trueground.service.store.database import Database
+from trueground.service.store.tables import answers, data_objects, job_workers, labeling_jobs
+from trueground.storage import file_uri
+
+People = Callable[[int], list[str]]
+MakeJob = Callable[..., str]
+
+
+def tags(**options: object) -> list[dict[str, str]]:
+    return [{"Key": f"trueground:{name.replace('_', '-')}", "Value": str(value)} for name, value in options.items()]
+
+
+def answer(store: Database, worker: str, label: Callable[[int], str], job: str = "animals", most: int = 10**6) -> int:
+    """Answer what a worker gets, by position; returns how many."""
+    count = 0
+    while count < most and (lease := assignment.next_assignment(store, worker, job)) is not None:
+        content = {"crowd-image-classifier": {"label": label(lease.position)}}
+        assignment.submit_answer(store, lease.id, worker, content, 1.0)
+        count += 1
+    return count
+
+
+def tick(store: Database, settings: ServiceSettings) -> None:
+    Finisher(store, settings.storage(), settings).tick()
+
+
+def status(store: Database) -> str:
+    with store.read() as connection:
+        return str(connection.scalar(select(labeling_jobs.c.status)))
+
+
+def output(settings: ServiceSettings) -> list[dict[str, Any]]:
+    file = settings.data_root / "out/animals/manifests/output/output.manifest"
+    return [json.loads(line) for line in file.read_text().splitlines()]
+
+
+@pytest.fixture
+def gold_manifest(settings: ServiceSettings) -> str:
+    """Twelve objects that show dogs."""
+    picture = settings.data_root / "gold.png"
+    picture.write_bytes(b"any")
+    metadata = {"class-name": "dog", "confidence": 1.0, "type": "groundtruth/image-classification"}
+    lines = [{"source-ref": file_uri(picture), "animal": 1, "animal-metadata": metadata} for _ in range(12)]
+    file = settings.data_root / "gold.manifest"
+    file.write_text("".join(json.dumps(line) + "\n" for line in lines))
+    return file_uri(file)
+
+
+def test_the_job_of_the_higher_priority_gives_its_tasks_first_but_nobody_is_torn_from_theirs(
+    store: Database, people: People, stored_job: MakeJob
+) -> None:
+    ada, bob = people(2)
+    stored_job("plain", objects=3)
+    assert answer(store, ada, lambda _: "dog", job="plain", most=1) == 1
+    stored_job("urgent", objects=2, Tags=tags(priority=5))
+    mine = assignment.next_assignment(store, ada)
+    theirs = assignment.next_assignment(store, bob)
+    assert mine is not None and mine.job_name == "plain"
+    assert theirs is not None and theirs.job_name == "urgent"
+
+
+def test_easy_objects_get_the_least_number_of_answers_and_hard_ones_up_to_the_most(
+    store: Database, settings: ServiceSettings, people: People, stored_job: MakeJob
+) -> None:
+    crowd = people(6)
+    stored_job(objects=20, workers=2, Tags=tags(workers_max=5, confidence=0.9))
+
+    def says(number: int) -> Callable[[int], str]:
+        # Nobody knows what the last two objects show.
+        return lambda position: "dog" if position < 18 else ("cat", "dog", "bird")[number % 3]
+
+    for _ in range(6):
+        for number, worker in enumerate(crowd):
+            answer(store, worker, says(number), most=5)
+        tick(store, settings)
+    assert status(store) == "Completed"
+    with store.read() as connection:
+        counts = {row.position: row.answers for row in connection.execute(select(data_objects))}
+    assert all(counts[position] in (2, 3) for position in range(18))
+    assert sum(counts[position] for position in range(18)) < 45
+    assert 3 < counts[18] <= 5 and 3 < counts[19] <= 5
+    assert [line["animal"] for line in output(settings)[:18]] == [1] * 18
+
+
+def test_with_nobody_left_to_ask_an_unsure_object_is_done(
+    store: Database, settings: ServiceSettings, people: People, stored_job: MakeJob
+) -> None:
+    crowd = people(2)
+    stored_job(objects=1, workers=1, Tags=tags(workers_max=5, confidence=0.99))
+    for _ in range(3):
+        for number, worker in enumerate(crowd):
+            answer(store, worker, lambda _, number=number: ("cat", "dog")[number])  # type: ignore[misc]
+        tick(store, settings)
+    assert status(store) == "Completed"
+
+
+def test_gold_objects_are_mixed_in_and_never_in_the_output(
+    store: Database, settings: ServiceSettings, people: People, stored_job: MakeJob, gold_manifest: str
+) -> None:
+    (ada,) = people(1)
+    stored_job(objects=40, Tags=tags(gold=gold_manifest, gold_share=0.3))
+    given = answer(store, ada, lambda _: "dog")
+    assert 44 <= given <= 52
+    tick(store, settings)
+    assert status(store) == "Completed" and len(output(settings)) == 40
+    with store.read() as connection:
+        place = connection.execute(select(job_workers)).one()
+    assert place.gold_seen == place.gold_right == given - 40
+
+
+def test_a_worker_below_the_limit_is_paused_and_others_are_asked_again(
+    store: Database, settings: ServiceSettings, people: People, stored_job: MakeJob, gold_manifest: str
+) -> None:
+    careless, careful = people(2)
+    stored_job(objects=60, Tags=tags(gold=gold_manifest, gold_share=0.4, gold_limit=0.8, gold_policy="ask-again"))
+    given = answer(store, careless, lambda _: "cat")
+    assert 5 <= given < 40
+    with store.read() as connection:
+        place = connection.execute(select(job_workers)).one()
+    assert place.gold_seen == 5 and place.paused_at is not None and "0 of 5" in place.pause_reason
+    tick(store, settings)
+    answer(store, careful, lambda _: "dog")
+    tick(store, settings)
+    assert status(store) == "Completed"
+    assert {line["animal-metadata"]["class-name"] for line in output(settings)} == {"dog"}
+    with store.read() as connection:
+        kept = connection.execute(select(answers.c.id).where(answers.c.worker_id == careless)).all()
+    assert len(kept) == given  # set aside, not lost
+
+
+def test_a_qualification_round_comes_before_the_work(
+    store: Database, people: People, stored_job: MakeJob, gold_manifest: str
+) -> None:
+    good, bad = people(2)
+    stored_job(objects=5, workers=2, Tags=tags(gold=gold_manifest, gold_share=0, gold_limit=0.7, qualification=4))
+    assert answer(store, bad, lambda _: "cat") == 4
+    first = [assignment.next_assignment(store, good) for _ in range(2)]
+    assert all(lease is not None and lease.position >= 5 for lease in first)
+    assert answer(store, good, lambda _: "dog") == 4 + 5
+
+
+@pytest.mark.parametrize(
+    ("options", "named"),
+    [
+        ({"priority": "high"}, "priority"),
+        ({"workers-max": "1"}, "workers-max"),
+        ({"workers-max": "10"}, "workers-max"),
+        ({"confidence": "0.9"}, "workers-max"),
+        ({"confidence": "nan", "workers-max": "5"}, "confidence"),
+        ({"gold-share": "0.1"}, "trueground:gold,"),
+        ({"gold": "s3://b/k", "gold-share": "0.9"}, "gold-share"),
+        ({"gold": "s3://b/k", "gold-limit": "2"}, "gold-limit"),
+        ({"gold": "s3://b/k", "gold-limit": "0.8", "gold-policy": "shout"}, "gold-policy"),
+        ({"qualification": "5"}, "trueground:gold,"),
+    ],
+)
+def test_a_tag_that_cannot_be_meant_is_refused_by_name(options: dict[str, str], named: str) -> None:
+    with pytest.raises(Invalid, match=named):
+        read_options({f"trueground:{name}": value for name, value in options.items()}, workers_per_object=2)
+
+
+def test_a_gold_manifest_without_labels_is_refused_before_the_job_is_there(
+    store: Database, settings: ServiceSettings, stored_job: MakeJob, gold_manifest: str
+) -> None:
+    file = settings.data_root / "gold.manifest"
+    lines = [json.loads(line) for line in file.read_text().splitlines()]
+    del lines[2]["animal"]
+    file.write_text("".join(json.dumps(line) + "\n" for line in lines))
+    with pytest.raises(Exception, match=r"gold\.manifest:3: animal"):
+        stored_job(objects=2, Tags=tags(gold=gold_manifest))
+    with store.read() as connection:
+        assert connection.execute(select(labeling_jobs.c.id)).all() == []

@@ -1,0 +1,123 @@
+"""How many workers see an object: one more only while its label is not sure enough.
+
+An easy object is done after the least number of answers, a hard one gets up to the most; so the same number of answers
+is spent where it tells most. How sure a label is comes from the task type's own consolidation, which learns from the
+other answers of the job how reliable each worker is.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from itertools import chain
+from typing import Any
+
+from sqlalchemy import Connection, Row, func, select, update
+
+from trueground.service.engine.functions import find_task_type
+from trueground.service.engine.progress import is_last_revision
+from trueground.service.store.database import Database
+from trueground.service.store.tables import (
+    answers,
+    assignments,
+    data_objects,
+    labeling_jobs,
+    worker_groups,
+    workteam_groups,
+)
+from trueground.tasks.base import Answer, AnswerError, TaskType
+
+BACKGROUND = 5000
+"""The last answers of a job, from which workers' reliability is learned."""
+
+
+def ask_more(db: Database, job: Row[Any], positions: Sequence[int]) -> set[int]:
+    """Put back into the queue what has its answers and no sure label.
+
+    Args:
+        db: the store.
+        job: the job's row.
+        positions: objects that have the answers wanted so far.
+
+    Returns:
+        Those that one more worker is asked about.
+    """
+    task_type = find_task_type(job.post_function) or find_task_type(job.pre_function)
+    if job.most_workers is None or task_type is None:
+        return set()
+    with db.read() as connection:
+        members = _team_size(connection, job.workteam)
+        query = select(data_objects.c.position).where(
+            data_objects.c.job_id == job.id,
+            data_objects.c.position.in_(positions),
+            data_objects.c.answers >= data_objects.c.wanted,
+            data_objects.c.wanted < job.most_workers,
+            # Somebody must be left who was not asked.
+            data_objects.c.answers + data_objects.c.declines < members,
+        )
+        open_to_more = list(connection.scalars(query.order_by(data_objects.c.position)))
+        unsure = _unsure(connection, job, task_type, open_to_more) if open_to_more else []
+    if not unsure:
+        return set()
+    with db.write(routine=True) as connection:
+        # The job's end takes its row for itself; what has ended is not opened again.
+        ended = select(labeling_jobs.c.ended_at).where(labeling_jobs.c.id == job.id).with_for_update(read=True)
+        if connection.scalar(ended) is not None:
+            return set()
+        connection.execute(
+            update(data_objects)
+            .where(
+                data_objects.c.job_id == job.id,
+                data_objects.c.position.in_(unsure),
+                data_objects.c.state == "answered",
+            )
+            .values(wanted=data_objects.c.wanted + 1, free=data_objects.c.free + 1, returned=True, state="started")
+        )
+    return set(unsure)
+
+
+def _unsure(connection: Connection, job: Row[Any], task_type: TaskType, positions: Sequence[int]) -> list[int]:
+    usable = []
+    for row in _answers(connection, job.id, positions):
+        try:
+            task_type.parse_answer(row.content, job.categories)
+        except AnswerError:
+            continue
+        usable.append(Answer(str(row.position), row.worker_id, row.content))
+    sure = {
+        int(label.object_id)
+        for label in task_type.consolidate(usable, job.categories)
+        if label.confidence >= job.confidence
+    }
+    return [position for position in positions if position not in sure]
+
+
+def _answers(connection: Connection, job_id: int, positions: Sequence[int]) -> list[Any]:
+    """What holds now of these objects, and the last answers of the job besides."""
+    counted = (
+        select(answers.c.id, answers.c.position, answers.c.worker_id, answers.c.content)
+        .join(assignments, assignments.c.id == answers.c.assignment_id)
+        .join(
+            data_objects,
+            (data_objects.c.job_id == answers.c.job_id) & (data_objects.c.position == answers.c.position),
+        )
+        .where(
+            answers.c.job_id == job_id,
+            assignments.c.state == "submitted",
+            data_objects.c.state != "gold",
+            is_last_revision(),
+        )
+    )
+    these = connection.execute(counted.where(answers.c.position.in_(positions))).all()
+    others = connection.execute(
+        counted.where(answers.c.position.not_in(positions)).order_by(answers.c.id.desc()).limit(BACKGROUND)
+    ).all()
+    return sorted(chain(these, others), key=lambda row: row.id)
+
+
+def _team_size(connection: Connection, workteam: str) -> int:
+    query = (
+        select(func.count(worker_groups.c.worker_id.distinct()))
+        .join(workteam_groups, workteam_groups.c.group_name == worker_groups.c.group_name)
+        .where(workteam_groups.c.workteam == workteam)
+    )
+    return connection.scalar(query) or 0

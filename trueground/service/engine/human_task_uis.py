@@ -1,0 +1,121 @@
+"""Human task UIs: the templates that flow definitions show to people."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import Connection, Row, delete, insert, select
+from sqlalchemy.exc import IntegrityError
+
+from trueground.service import liquid
+from trueground.service.engine import audit_log, tags
+from trueground.service.engine.errors import InUse, Invalid, NotFound
+from trueground.service.engine.pages import Page, created_between, page_of
+from trueground.service.settings import ServiceSettings
+from trueground.service.store.database import Database, now
+from trueground.service.store.tables import human_task_uis
+
+
+@dataclass(frozen=True, slots=True)
+class HumanTaskUi:
+    """A task template with a name."""
+
+    name: str
+    arn: str
+    status: str
+    template: str
+    created_at: datetime
+
+    @property
+    def sha256(self) -> str:
+        """Of the template's text."""
+        return hashlib.sha256(self.template.encode()).hexdigest()
+
+
+def create_ui(db: Database, settings: ServiceSettings, request: dict[str, Any]) -> str:
+    """Create a human task UI; returns its ARN.
+
+    Raises:
+        InUse: there is one of that name.
+        Invalid, InputError: people could not work with the template.
+    """
+    name, template = request["HumanTaskUiName"], request["UiTemplate"]["Content"]
+    if "<crowd-form" not in template:
+        raise Invalid("UiTemplate.Content has no <crowd-form>, so nothing could be submitted")
+    liquid.check(template)
+    try:
+        with db.write() as connection:
+            if connection.execute(select(human_task_uis.c.name).where(human_task_uis.c.name == name)).first():
+                raise InUse(f"there is already a human task UI {name!r}")
+            values = {"name": name, "template": template, "status": "Active", "created_at": now()}
+            connection.execute(insert(human_task_uis).values(**values))
+            tags.put(connection, resource(name), tags.of_request(request))
+            audit_log.record(connection, act="CreateHumanTaskUi", resource=resource(name))
+    except IntegrityError:
+        raise InUse(f"there is already a human task UI {name!r}") from None
+    return settings.arn(resource(name))
+
+
+def describe_ui(db: Database, settings: ServiceSettings, name: str) -> HumanTaskUi:
+    """One human task UI. Raises :class:`NotFound`."""
+    with db.read() as connection:
+        return _ui(settings, _find(connection, name))
+
+
+def list_uis(
+    db: Database,
+    settings: ServiceSettings,
+    *,
+    created_after: datetime | None = None,
+    created_before: datetime | None = None,
+    descending: bool = False,
+    limit: int = 100,
+    token: str | None = None,
+) -> Page[HumanTaskUi]:
+    """A page of human task UIs by their creation."""
+    table = human_task_uis
+    query = created_between(select(table), table, created_after, created_before)
+    with db.read() as connection:
+        page = page_of(
+            connection, query, table.c.created_at, table.c.name, descending=descending, limit=limit, token=token
+        )
+    return Page([_ui(settings, row) for row in page.items], page.token)
+
+
+def delete_ui(db: Database, name: str) -> None:
+    """Delete a human task UI. Loops that were started keep its text; new ones cannot be. Raises :class:`NotFound`."""
+    with db.write() as connection:
+        _find(connection, name, lock=True)
+        connection.execute(delete(human_task_uis).where(human_task_uis.c.name == name))
+        tags.remove_all(connection, resource(name))
+        audit_log.record(connection, act="DeleteHumanTaskUi", resource=resource(name))
+
+
+def ui_of_arn(connection: Connection, settings: ServiceSettings, arn: str) -> Row[Any]:
+    """The UI that an ARN names, locked against its deletion while the transaction lasts. Raises :class:`Invalid`."""
+    name = arn.rpartition("/")[2]
+    query = select(human_task_uis).where(human_task_uis.c.name == name).with_for_update(read=True)
+    row = connection.execute(query).first()
+    if row is None or arn != settings.arn(resource(name)):
+        raise Invalid(f"HumanTaskUiArn: there is no human task UI {arn!r} here: create it first")
+    return row
+
+
+def resource(name: str) -> str:
+    """The last part of its ARN."""
+    return f"human-task-ui/{name}"
+
+
+def _find(connection: Connection, name: str, *, lock: bool = False) -> Row[Any]:
+    query = select(human_task_uis).where(human_task_uis.c.name == name)
+    row = connection.execute(query.with_for_update() if lock else query).first()
+    if row is None:
+        raise NotFound(f"there is no human task UI {name!r}")
+    return row
+
+
+def _ui(settings: ServiceSettings, row: Row[Any]) -> HumanTaskUi:
+    return HumanTaskUi(row.name, settings.arn(resource(row.name)), row.status, row.template, row.created_at)

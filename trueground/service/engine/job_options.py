@@ -1,0 +1,105 @@
+"""What a labeling job can be asked for that the AWS API has no member for: said in its tags."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+from trueground.service.engine.errors import Invalid
+
+Value = TypeVar("Value")
+
+PREFIX = "trueground:"
+MOST_WORKERS = 9
+"""As many workers an object as the AWS API allows."""
+GOLD_SHARE = 0.1
+POLICIES = ("weigh", "ask-again")
+
+
+@dataclass(frozen=True, slots=True)
+class JobOptions:
+    """The options of a job.
+
+    Attributes:
+        priority: jobs with a higher one give their tasks first (``trueground:priority``, -100 to 100).
+        most_workers: ask up to this many workers about an object while its label is not sure enough
+            (``trueground:workers-max``); the job's number of workers is then the least.
+        confidence: how sure a label must be (``trueground:confidence``, above 0.5, below 1); 0.95 if left out.
+        gold: URI of a manifest of objects that carry the right label under the job's attribute (``trueground:gold``).
+        gold_share: of a worker's tasks, how many are gold objects (``trueground:gold-share``).
+        gold_limit: a worker below this accuracy on them is paused (``trueground:gold-limit``).
+        gold_policy: what becomes of a paused worker's answers: ``weigh`` leaves them to consolidation, which learns how
+            reliable each worker is; ``ask-again`` sets them aside and asks others (``trueground:gold-policy``).
+        qualification: gold objects a worker answers before the work itself (``trueground:qualification``).
+    """
+
+    priority: int = 0
+    most_workers: int | None = None
+    confidence: float | None = None
+    gold: str | None = None
+    gold_share: float | None = None
+    gold_limit: float | None = None
+    gold_policy: str | None = None
+    qualification: int | None = None
+
+    def columns(self) -> dict[str, Any]:
+        """As the job's row keeps them."""
+        names = (
+            "priority",
+            "most_workers",
+            "confidence",
+            "gold_share",
+            "gold_limit",
+            "gold_policy",
+            "qualification",
+        )
+        return {name: getattr(self, name) for name in names}
+
+
+def read_options(tags: Mapping[str, str], workers_per_object: int) -> JobOptions:
+    """The options in a job's tags.
+
+    Raises:
+        Invalid: a tag says what cannot be; the message names it.
+    """
+
+    def read(name: str, kind: Callable[[str], Value], good: Callable[[Value], bool], wanted: str) -> Value | None:
+        text = tags.get(PREFIX + name)
+        if text is None:
+            return None
+        try:
+            value = kind(text)
+        except ValueError:
+            value = None
+        if value is None or not good(value):
+            raise Invalid(f"the tag {PREFIX}{name} must be {wanted}, not {text!r}")
+        return value
+
+    most = read(
+        "workers-max",
+        int,
+        lambda value: workers_per_object <= value <= MOST_WORKERS,
+        f"a whole number from NumberOfHumanWorkersPerDataObject ({workers_per_object}) to {MOST_WORKERS}",
+    )
+    confidence = read("confidence", float, lambda value: 0.5 < value < 1, "a number above 0.5 and below 1")
+    if confidence is not None and most is None:
+        raise Invalid(f"the tag {PREFIX}confidence needs {PREFIX}workers-max")
+    gold = tags.get(PREFIX + "gold")
+    share = read("gold-share", float, lambda value: 0 <= value <= 0.5, "a number from 0 to 0.5")
+    limit = read("gold-limit", float, lambda value: 0 < value <= 1, "a number above 0 and up to 1")
+    policy = read("gold-policy", str, lambda value: value in POLICIES, " or ".join(POLICIES))
+    qualification = read("qualification", int, lambda value: 1 <= value <= 100, "a whole number from 1 to 100")
+    for name, value in (("gold-share", share), ("gold-limit", limit), ("qualification", qualification)):
+        if value is not None and gold is None:
+            raise Invalid(f"the tag {PREFIX}{name} needs {PREFIX}gold, a manifest of objects with known labels")
+    return JobOptions(
+        priority=read("priority", int, lambda value: -100 <= value <= 100, "a whole number from -100 to 100") or 0,
+        most_workers=most,
+        confidence=(confidence or 0.95) if most is not None else None,
+        gold=gold,
+        gold_share=(GOLD_SHARE if share is None else share) if gold is not None else None,
+        gold_limit=limit,
+        gold_policy=(policy or "weigh") if limit is not None else None,
+        qualification=qualification,
+    )

@@ -1,0 +1,217 @@
+"""What workers do with tasks that are theirs: drafts, pauses, a second look at their last answers."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+
+from sqlalchemy import Row, func, select
+
+from trueground.service.engine import gold
+from trueground.service.engine import queue_sql as sql
+from trueground.service.engine.assignment import Assignment, Mine, as_assignment, check_open, content_as_text, own
+from trueground.service.engine.errors import Closed, Invalid, NotYours
+from trueground.service.engine.memory import memory_of
+from trueground.service.store.batches import Batch
+from trueground.service.store.database import Database, now
+from trueground.service.store.tables import answers, assignments, data_objects, drafts, labeling_jobs
+
+PAUSED_AT_MOST = 10
+"""Tasks a worker may have put aside."""
+PAUSE_TIME = timedelta(days=1)
+"""How long a task may be put aside before others get it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Draft:
+    """An answer that is not submitted yet."""
+
+    content: Mapping[str, Any]
+    seconds: float
+    saved_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class GivenAnswer:
+    """One of a worker's own answers, as it now stands."""
+
+    assignment_id: str
+    object_id: str
+    """As the worker saw it."""
+    content: Mapping[str, Any]
+    seconds: float
+    submitted_at: datetime
+    editable: bool
+
+
+def save_draft(db: Database, assignment_id: str, worker_id: str, content: Mapping[str, Any], seconds: float) -> None:
+    """Keep what is typed so far. Raises :class:`NotYours`, :class:`Closed`, :class:`Invalid`."""
+    text = content_as_text(content, seconds)
+
+    def run(batch: Batch) -> None:
+        check_open(batch, own(db, batch, assignment_id, worker_id))
+        batch.change(sql.SAVE_DRAFT, id=assignment_id, content=text, seconds=float(seconds), now=batch.now)
+
+    db.batches.run(run)
+
+
+def draft_of(db: Database, assignment_id: str, worker_id: str) -> Draft | None:
+    """The draft of a worker's assignment. Raises :class:`NotYours`."""
+    with db.read() as connection:
+        found = connection.execute(
+            select(assignments.c.id, drafts)
+            .outerjoin(drafts, drafts.c.assignment_id == assignments.c.id)
+            .where(assignments.c.id == assignment_id, assignments.c.worker_id == worker_id)
+        ).first()
+    if found is None:
+        raise NotYours("there is no such task among yours")
+    return None if found.saved_at is None else Draft(found.content, found.seconds, found.saved_at)
+
+
+def pause(db: Database, assignment_id: str, worker_id: str) -> None:
+    """Put a task aside: nobody else gets it for a day, and its time limit stands still.
+
+    Raises:
+        NotYours: no such assignment, or another worker's.
+        Closed: it is no longer held.
+        Invalid: too many are put aside already.
+    """
+    if len(paused_assignments(db, worker_id)) >= PAUSED_AT_MOST:
+        raise Invalid(f"you have put {PAUSED_AT_MOST} tasks aside; go on with one of them first")
+
+    def run(batch: Batch) -> None:
+        mine = own(db, batch, assignment_id, worker_id)
+        check_open(batch, mine)
+        if mine.paused_at is None:
+            remaining = (mine.expires_at - batch.now).total_seconds()
+            until = min(batch.now + PAUSE_TIME, mine.facts.available_until)
+            batch.change(sql.PAUSE, id=mine.id, now=batch.now, remaining=remaining, until=until)
+
+    db.batches.run(run)
+
+
+def resume(db: Database, assignment_id: str, worker_id: str) -> Assignment:
+    """Go on with a task that was put aside. Raises :class:`NotYours`, :class:`Closed`."""
+
+    def run(batch: Batch) -> Assignment:
+        mine = own(db, batch, assignment_id, worker_id)
+        check_open(batch, mine)
+        if mine.paused_at is not None:
+            rest = timedelta(seconds=mine.remaining_seconds or 0.0)
+            expires_at = min(batch.now + rest, mine.facts.available_until)
+            # As if the pause had not been: the time between is nobody's work.
+            leased_at = mine.leased_at + (batch.now - mine.paused_at)
+            batch.change(sql.RESUME, id=mine.id, leased_at=leased_at, expires_at=expires_at)
+        return as_assignment(own(db, batch, assignment_id, worker_id))
+
+    return db.batches.run(run)
+
+
+def paused_assignments(db: Database, worker_id: str) -> list[Assignment]:
+    """What a worker has put aside and can still go on with, the oldest first."""
+    query = (
+        select(assignments, labeling_jobs.c.name)
+        .join(labeling_jobs, labeling_jobs.c.id == assignments.c.job_id)
+        .where(
+            assignments.c.worker_id == worker_id,
+            assignments.c.state == "leased",
+            assignments.c.paused_at.is_not(None),
+            assignments.c.expires_at > now(),
+            labeling_jobs.c.status == "InProgress",
+        )
+        .order_by(assignments.c.paused_at)
+    )
+    with db.read() as connection:
+        return [
+            Assignment(row.id, row.job_id, row.name, row.position, worker_id, row.leased_at, row.expires_at)
+            for row in connection.execute(query)
+        ]
+
+
+def recent_answers(db: Database, worker_id: str, job_name: str, limit: int = 20) -> list[GivenAnswer]:
+    """A worker's last answers in a job, the latest first."""
+    newer = answers.alias()
+    last = select(func.max(newer.c.revision)).where(newer.c.assignment_id == answers.c.assignment_id).scalar_subquery()
+    query = (
+        select(answers, data_objects.c.state, labeling_jobs.c.ended_at, labeling_jobs.c.kind, labeling_jobs.c.streaming)
+        .join(assignments, assignments.c.id == answers.c.assignment_id)
+        .join(labeling_jobs, labeling_jobs.c.id == answers.c.job_id)
+        .join(
+            data_objects,
+            (data_objects.c.job_id == answers.c.job_id) & (data_objects.c.position == answers.c.position),
+        )
+        .where(
+            labeling_jobs.c.name == job_name,
+            answers.c.worker_id == worker_id,
+            assignments.c.state == "submitted",
+            answers.c.revision == last,
+        )
+        .order_by(answers.c.id.desc())
+        .limit(limit)
+    )
+    with db.read() as connection:
+        return [
+            GivenAnswer(
+                row.assignment_id,
+                gold.shown_id(memory_of(db).facts(row.job_id), row.position),
+                row.content,
+                row.seconds,
+                row.submitted_at,
+                editable=_is_editable(row),
+            )
+            for row in connection.execute(query)
+        ]
+
+
+def edit_answer(db: Database, assignment_id: str, worker_id: str, content: Mapping[str, Any], seconds: float) -> None:
+    """Answer again what one has answered. The first answer stays in the store; the last one counts.
+
+    Raises:
+        NotYours: no such assignment, or another worker's.
+        Closed: it was never answered, or its object has been consolidated.
+        Invalid: the content cannot be kept as JSON.
+    """
+    text = content_as_text(content, seconds)
+
+    def run(batch: Batch) -> None:
+        mine = own(db, batch, assignment_id, worker_id)
+        _check_editable(mine)
+        last = batch.one(sql.LAST_REVISION, id=mine.id)
+        assert last is not None
+        revision, accepted_at, before = last
+        batch.change(
+            sql.KEEP,
+            assignment=mine.id,
+            revision=revision + 1,
+            **mine.object,
+            worker=worker_id,
+            content=text,
+            # The time of the first look and of this one.
+            seconds=before + float(seconds),
+            accepted_at=batch.time(accepted_at),
+            now=batch.now,
+        )
+        batch.change(sql.WRITE_AGAIN, **mine.object)
+
+    db.batches.run(run)
+    db.changed.set()
+
+
+def _check_editable(mine: Mine) -> None:
+    if mine.state != "submitted":
+        raise Closed("not-submitted", "You have not answered this task, or your answer was set aside.")
+    if mine.ended:
+        raise Closed("job-ended", "The job has ended; this answer can no longer be changed.")
+    if _is_handed_out(mine.facts.kind, mine.facts.streaming, mine.object_state):
+        raise Closed("consolidated", "The result has been handed on; this answer can no longer be changed.")
+
+
+def _is_editable(row: Row[Any]) -> bool:
+    return row.ended_at is None and not _is_handed_out(row.kind, row.streaming, row.state)
+
+
+def _is_handed_out(kind: str, streaming: bool, state: str) -> bool:
+    """Whether the object's result left the service already: human loops and streaming jobs do not wait for an end."""
+    return (kind == "review" or streaming) and state not in ("started", "gold")

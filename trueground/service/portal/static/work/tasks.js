@@ -1,0 +1,220 @@
+// The work page: one task on the screen, the next one loaded behind it, answers handed in while the next is shown.
+
+const frames = byId('frames');
+const DRAFT_EVERY = 2000;
+
+let current = null;   // { assignment, frame, clock, ... }: what is on the screen
+let ahead = null;     // the next task, or a promise of it while it is fetched
+let aside = null;     // the task that waits while an earlier answer is edited
+let made = [];        // all tasks that have a frame
+let done = Number(root.dataset.done);
+let left = Number(root.dataset.left);
+let handedIn = Promise.resolve();   // what was answered or given back is with the service
+let leaving = false;
+let unsaved = 0;      // answers on their way to the service
+
+// ---- getting tasks
+
+function makeTask(assignment, { draft = null, editing = false } = {}) {
+  const frame = document.createElement('iframe');
+  // No allow-same-origin: the template must not reach this page, its cookies or another task.
+  frame.setAttribute('sandbox', 'allow-scripts allow-forms');
+  frame.title = 'Task';
+  frame.className = 'ahead';
+  frame.src = assignment.frameUrl;
+  frames.append(frame);
+  const expires = assignment.expiresAt ? Date.parse(assignment.expiresAt) : Infinity;
+  const task = {
+    assignment, frame, editing, expires,
+    wholeTime: expires - serviceNow(),
+    clock: new Clock(draft?.secondsActive ?? 0),
+    restore: draft?.answerContent ?? null,
+    draft: null,          // what was typed or chosen since it was shown
+    kept: Boolean(draft), // whether the service has a draft of it
+  };
+  made = made.filter((item) => item.frame.isConnected);
+  made.push(task);
+  return task;
+}
+
+async function fetchTask() {
+  const { content } = await callUntilAnswered('POST', '/api/work/next', { job });
+  const assignment = content.assignment;
+  if (!assignment || (current && current.assignment.id === assignment.id)) return null;
+  return makeTask(assignment);
+}
+
+// What this worker had begun to fill in before a reload or a crash. Of what they only held, nothing: the page that was
+// left may be giving it back right now.
+async function begunTasks() {
+  const { status, content } = await callUntilAnswered('GET', `/api/work/held?job=${encodeURIComponent(job)}`);
+  const begun = takeBegun();
+  if (status !== 200) return [];
+  const drafts = content.assignments.map((assignment) => (begun?.id === assignment.id ? begun.draft : assignment.draft));
+  return content.assignments.map((assignment, index) => [assignment, drafts[index]])
+    .filter(([, draft]) => draft).map(([assignment, draft]) => makeTask(assignment, { draft }));
+}
+
+async function resumedTask(id) {
+  const { status, content } = await callUntilAnswered('POST', `/api/assignments/${id}/resume`, {});
+  history.replaceState(null, '', location.pathname);
+  if (status === 200) return makeTask(content.assignment, { draft: content.assignment.draft });
+  say(content.message || 'The task could not be taken up again.');
+  return null;
+}
+
+// Not before: the service would count the task that is being handed in as still held, and give it out again.
+function fetchWhenHandedIn() { return handedIn.then(fetchTask); }
+
+// ---- showing them
+
+function show(task) {
+  current = task;
+  byId('empty').hidden = Boolean(task);
+  frames.hidden = !task;
+  for (const button of document.querySelectorAll('[data-needs-task]')) button.disabled = !task || task.editing;
+  document.body.classList.toggle('editing', Boolean(task?.editing));
+  frames.querySelector('.loading')?.remove();
+  byId('draft').textContent = '';
+  tick();
+  if (task && current !== task) return;   // its time ran out while it waited
+  if (!task) { left = 0; count(); explainEmpty(); return; }
+  task.frame.className = '';
+  performance.mark('revealed');
+  task.clock.start();
+  if (!task.editing) ahead ??= fetchWhenHandedIn();
+}
+
+async function showNext() {
+  let task = await ahead;
+  ahead = null;
+  // Fetched long ago, while the one before took its time: better a fresh one than one that soon runs out.
+  if (task && task.expires - serviceNow() < task.wholeTime / 2) {
+    task.frame.remove();
+    handedIn = handedIn.then(() => callUntilAnswered('POST', `/api/assignments/${task.assignment.id}/release`, {}));
+    task = null;
+  }
+  show(task ?? await fetchWhenHandedIn());
+}
+
+function count() {
+  byId('done').textContent = done;
+  byId('left').textContent = Math.max(0, left);
+  root.dataset.unsaved = unsaved;
+}
+
+// Why there is nothing more here, and what there is elsewhere.
+async function explainEmpty() {
+  const { status, content } = await callUntilAnswered('GET', '/api/work');
+  if (status !== 200) return;
+  const here = content.jobs.find((item) => item.name === job);
+  const other = content.jobs.find((item) => item.name !== job && item.available > 0 && !item.paused);
+  if (here?.paused) {
+    byId('empty-title').textContent = 'You are paused in this job';
+    byId('empty-text').textContent = here.paused;
+  }
+  const link = byId('other-work');
+  link.hidden = !other;
+  if (other) {
+    link.href = `${prefix}/work/${encodeURIComponent(other.name)}`;
+    link.textContent = `Go on with “${other.title}”`;
+  }
+}
+
+// ---- handing in
+
+// One after the other, each until the service has taken or refused it.
+function handIn(task, method, path, body, trouble) {
+  current = null;
+  task.clock.stop();
+  task.frame.remove();
+  const answered = handedIn.then(() => callUntilAnswered(method, `/api/assignments/${task.assignment.id}/${path}`, body, trouble));
+  handedIn = answered.catch(() => {});
+  if (task.editing) { const back = aside; aside = null; show(back); } else showNext();
+  return answered;
+}
+
+const NOT_SAVED = 'Your answer is not saved yet. Trying again …';
+
+async function submit(task, answerContent) {
+  const entry = {
+    id: task.assignment.id,
+    method: task.editing ? 'PUT' : 'POST',
+    body: { answerContent, secondsActive: task.clock.seconds },
+  };
+  keep(OUTBOX + entry.id, entry);
+  if (!task.editing) { done += 1; left -= 1; }
+  unsaved += 1;
+  count();
+  performance.mark('submitted');
+  const { status, content } = await handIn(task, entry.method, 'answer', entry.body, NOT_SAVED);
+  drop(OUTBOX + entry.id);
+  unsaved -= 1;
+  if (status < 300) {
+    if (!task.editing) done = content.answeredByMe + unsaved;
+    say('');
+  } else {
+    if (!task.editing) done -= 1;
+    say(content.message || 'The answer was not taken.');
+  }
+  count();
+}
+
+// What an earlier page kept because it could not hand it in.
+async function sendKept() {
+  for (const entry of keptAnswers()) {
+    const { status, content } = await callUntilAnswered(entry.method, `/api/assignments/${entry.id}/answer`, entry.body, NOT_SAVED);
+    drop(OUTBOX + entry.id);
+    if (status >= 300) say(`An answer from before: ${content.message || 'it was not taken.'}`);
+    else if (typeof content.answeredByMe === 'number') { done = Math.max(done, content.answeredByMe); count(); }
+  }
+}
+
+// ---- drafts
+
+let draftTimer = 0;
+function noteDraft(task, answer) {
+  task.draft = answer;
+  if (!task.editing) draftTimer ||= setTimeout(() => { draftTimer = 0; if (current?.draft) saveDraft(current); }, DRAFT_EVERY);
+}
+
+async function saveDraft(task) {
+  const body = { answerContent: task.draft, secondsActive: task.clock.seconds };
+  try {
+    const { status } = await call('PUT', `/api/assignments/${task.assignment.id}/draft`, body);
+    if (status >= 300) return;
+    task.kept = true;
+    byId('draft').textContent = 'Draft saved';
+  } catch { /* the next change tries again */ }
+}
+
+// What is filled in right now, also if it was typed a moment ago.
+function contentOf(task) {
+  return new Promise((resolve) => {
+    task.asked = resolve;
+    task.frame.contentWindow.postMessage({ trueground: 'collect' }, '*');
+    setTimeout(() => resolve(task.draft), 500);
+  });
+}
+
+// ---- what frames say
+
+window.addEventListener('message', (event) => {
+  // Any frame on earth may send messages; only our tasks are listened to.
+  const message = event.data;
+  if (!message || typeof message !== 'object') return;
+  if (message.trueground === 'ready') {
+    const task = made.find((item) => item.frame.contentWindow === event.source);
+    if (task?.restore) event.source.postMessage({ trueground: 'restore', answer: task.restore }, '*');
+    return;
+  }
+  if (!current || event.source !== current.frame.contentWindow) return;
+  const answer = message.answer && typeof message.answer === 'object' ? message.answer : null;
+  if (message.trueground === 'submit' && answer) submit(current, answer);
+  if (message.trueground === 'draft' && answer) {
+    noteDraft(current, answer);
+    if (message.asked) current.asked?.(answer);
+  }
+  if (message.trueground === 'active') noteInput();
+  if (message.trueground === 'pressed' && typeof message.key === 'string') press(message.key);
+});
