@@ -19,6 +19,10 @@ Answered = tuple[str, int]
 """An object and the number of the worker who answered it."""
 
 
+class Failed(Exception):
+    """The server could not do it (5xx), such as Label Studio on SQLite when its database is locked."""
+
+
 class Connection:
     """One HTTP connection that stays open."""
 
@@ -56,6 +60,8 @@ class Connection:
         if closes:
             writer.close()
             self._streams = None
+        if status >= 500:
+            raise Failed(f"{method} {path}: {status} {answer[:200]!r}")
         return status, json.loads(answer) if answer else None, cookies
 
 
@@ -88,11 +94,12 @@ class Trueground:
     async def submit(self) -> str:
         """Answer it; gives the object."""
         assert self.held is not None
-        (task, object_id), self.held = self.held, None
+        task, object_id = self.held
         content = {"answerContent": {"category": {"label": "good"}}, "secondsActive": 1.0}
         status, answer, _ = await self.connection.send("POST", f"/api/assignments/{task}/answer", content)
         if status != 200:
             raise RuntimeError(f"submit: {status} {answer}")
+        self.held = None
         return object_id
 
 
@@ -123,12 +130,13 @@ class LabelStudio:
     async def submit(self) -> str:
         """Answer it; gives the task."""
         assert self.held is not None
-        task, self.held = self.held, None
+        task = self.held
         choice = {"from_name": "category", "to_name": "text", "type": "choices", "value": {"choices": ["good"]}}
         content = {"result": [choice], "lead_time": 1.0}
         status, answer, _ = await self.connection.send("POST", f"/api/tasks/{task}/annotations/", content)
         if status != 201:
             raise RuntimeError(f"submit: {status} {answer}")
+        self.held = None
         return task
 
 
@@ -142,9 +150,18 @@ class Measured:
     next: list[float] = field(default_factory=list)
     submit: list[float] = field(default_factory=list)
     answered: list[Answered] = field(default_factory=list)
+    failed: list[str] = field(default_factory=list)
+    """What the server could not do; the annotator tries again."""
 
     async def step(self, annotator: Annotator, since: float) -> bool:
         """Get a task, or answer the one that is held; whether there was something to do."""
+        try:
+            return await self._step(annotator, since)
+        except Failed as failure:
+            self.failed.append(str(failure))
+            return True
+
+    async def _step(self, annotator: Annotator, since: float) -> bool:
         if annotator.held is None:
             found = await annotator.next()
             self.next.append(time.perf_counter() - since)
@@ -165,6 +182,8 @@ class Measured:
             "same_worker_twice": sum(count > 1 for count in Counter(self.answered).values()),
             "next": self.next,
             "submit": self.submit,
+            "failed": len(self.failed),
+            "failure": self.failed[0] if self.failed else None,
         }
 
 

@@ -6,6 +6,7 @@ import configparser
 import json
 import os
 import sys
+import time
 from collections.abc import Iterator
 from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass
@@ -54,6 +55,12 @@ class TruegroundServer:
         name = f"texts-{objects}-{workers}-{os.urandom(3).hex()}"
         self.client().create_labeling_job(**write_inputs(self.folder, name, objects, workers))
         return name
+
+    def wait_for_the_end(self, job: str) -> None:
+        """Wait until a job's output is there."""
+        client = self.client()
+        while client.describe_labeling_job(LabelingJobName=job)["LabelingJobStatus"] in ("Initializing", "InProgress"):
+            time.sleep(0.5)
 
 
 def write_inputs(folder: Path, name: str, objects: int, workers: int) -> dict[str, Any]:

@@ -116,7 +116,8 @@ def test_of_each_answer_the_last_edit_counts_and_its_file_keeps_its_name(
     first, second = people(2)
     answer_all(store, "animals", first, "dog")
     answer_all(store, "animals", second, "dog", most=1)
-    finisher = Finisher(store, settings.storage(), settings)
+    # Files are written at each look.
+    finisher = Finisher(store, settings.storage(), replace(settings, poll_interval=0.0))
     finisher.tick()
     folder = settings.data_root / "out/animals/annotations/worker-response/iteration-1/0"
     (file,) = folder.iterdir()
@@ -425,3 +426,17 @@ def test_labels_are_written_at_constant_memory(
     small, large = peak(2000, "small"), peak(12_000, "large")
     # Ten thousand answers of half a kilobyte more, of which three numbers each are kept.
     assert large - small < 10_000 * 150
+
+
+def test_files_of_a_job_that_goes_on_are_written_many_at_a_time_and_at_its_end_at_once(
+    store: Database, settings: ServiceSettings, people: People, stored_job: MakeJob, answer_all: Callable[..., int]
+) -> None:
+    stored_job(objects=3)
+    (worker,) = people(1)
+    finisher = Finisher(store, settings.storage(), replace(settings, poll_interval=60.0))
+    folder = settings.data_root / "out/animals/annotations/worker-response/iteration-1"
+    for answered, written in ((1, 1), (1, 1), (1, 3)):
+        answer_all(store, "animals", worker, "dog", most=answered)
+        finisher.tick()
+        assert len(list(folder.iterdir())) == written
+    assert (settings.data_root / "out/animals/manifests/output/output.manifest").exists()

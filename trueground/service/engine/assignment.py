@@ -116,6 +116,8 @@ def next_task(
         for job in jobs:
             if _expire(batch, job) and (found := _next_in(db, batch, job, worker_id, holding)) is not None:
                 return found
+        # Perhaps a job has all its answers.
+        db.changed.set()
         return None
 
     return run
@@ -480,7 +482,8 @@ def _keep(
     if state == "gold" and (reason := gold.reason_to_pause(mine.facts, seen, right)) is not None:
         batch.change(sql.PAUSE_WORKER, job=mine.facts.id, worker=mine.worker_id, reason=reason, now=batch.now)
     complete = state == "answered"
-    if complete:
+    if complete and mine.facts.kind == "review":
+        # A human loop ends with its object. A labeling job goes on, so it is looked at now and then.
         db.changed.set()
     return SubmitResult(mine.facts.name, mine.answered + 1, object_complete=complete)
 

@@ -31,6 +31,9 @@ from trueground.storage import Storage
 log = logging.getLogger(__name__)
 
 BATCH = 500
+WRITE_EVERY = 20
+"""While people are at a job, the files of its answers are written once in so many intervals, many at a time: what
+counts is in the store, and each write of files costs more than an answer."""
 ATTEMPTS = 5
 LARGE = 5000
 """A job of so many objects is finished in a thread of its own, for the others not to wait."""
@@ -54,6 +57,8 @@ class Finisher(Background):
         self._calls = FunctionCalls(settings)
         # Failures of a job in a row, and when to try it again.
         self._failures: dict[int, tuple[int, float]] = {}
+        # When the files of a job's answers are to be written next.
+        self._write_again: dict[int, float] = {}
         # Jobs that are finished in threads of their own.
         self._finishing: dict[int, Future[None]] = {}
 
@@ -82,10 +87,12 @@ class Finisher(Background):
             expire_leases(self._db, job.id)
             if job.gold_policy == "ask-again":
                 gold.set_aside_answers(self._db, job.id)
-        self._write_answered(job)
+        if job.ended_at is not None or self._may_write(job):
+            self._write_answered(job)
         if job.ended_at is None:
             if not self._end_if_due(job):
                 return
+            self._write_again.pop(job.id, None)
             with self._db.read() as connection:
                 job = connection.execute(select(labeling_jobs).where(labeling_jobs.c.id == job.id)).one()
             self._write_answered(job)
@@ -125,6 +132,16 @@ class Finisher(Background):
                 self._db.changed.set()
 
         self._finishing[job.id] = in_thread(f"finishing-{job.name}", finish)
+
+    def _may_write(self, job: Row[Any]) -> bool:
+        """Whether it is time to write the answers of a job that goes on, or nothing else is left to do."""
+        at = time.monotonic()
+        if job.most_workers is None and at < self._write_again.get(job.id, 0.0):
+            with self._db.read() as connection:
+                if _has(connection, job.id, data_objects.c.state.in_(_OPEN)):
+                    return False
+        self._write_again[job.id] = at + WRITE_EVERY * self._interval
+        return True
 
     def _write_answered(self, job: Row[Any]) -> None:
         """Write the answers of objects that have all of theirs."""
