@@ -42,6 +42,8 @@ DECISIONS: dict[str, int | tuple[int, int, int, int, int, int]] = {
     "GET /aws/human-loops": 403,
     "POST /aws/human-loops": 403,
     "POST /aws/human-loops/stop": 403,
+    "POST /streams/{job}/objects": 403,
+    "POST /aws/streams/{job}/objects": 403,
     "GET /aws/human-loops/{HumanLoopName}": 403,
     "DELETE /aws/human-loops/{HumanLoopName}": 403,
     # Links that are permissions by themselves: these are forged.

@@ -64,8 +64,11 @@ def assert_nothing_made(service: Any) -> None:
     [
         ({"LabelingJobAlgorithmsConfig": {"LabelingJobAlgorithmSpecificationArn": "arn:aws:sagemaker:x"}},
          "LabelingJobAlgorithmsConfig cannot be honoured"),
-        ({"InputConfig": {"DataSource": {"SnsDataSource": {"SnsTopicArn": "arn:aws:sns:us-east-1:000000000000:t"}}}},
-         "SnsDataSource cannot be honoured"),
+        ({"InputConfig": {"DataSource": {"SnsDataSource": {"SnsTopicArn": "arn:aws:sns:x:000000000000:t.fifo"}}}},
+         "SnsDataSource.SnsTopicArn cannot be honoured"),
+        ({"Tags": [{"Key": "trueground:streaming", "Value": "maybe"}]}, "trueground:streaming must be yes or no"),
+        ({"Tags": [{"Key": "trueground:streaming", "Value": "yes"},
+                   {"Key": "trueground:gold-policy", "Value": "ask-again"}]}, "gold-policy cannot be ask-again"),
         ({"InputConfig": {"DataSource": {}}}, "S3DataSource is missing"),
         ({"OutputConfig": {"S3OutputPath": "file://DATA/x", "KmsKeyId": KMS}},
          "OutputConfig.KmsKeyId cannot be honoured"),

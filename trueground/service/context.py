@@ -17,6 +17,7 @@ from trueground.service.engine.mturk import PublicWork
 from trueground.service.engine.notices import Notices
 from trueground.service.engine.once import Once
 from trueground.service.engine.preparation import Preparer
+from trueground.service.engine.stream_source import StreamSource
 from trueground.service.engine.webhooks import Deliverer
 from trueground.service.security import Identity, SecretBox, Signer
 from trueground.service.settings import ServiceSettings
@@ -51,6 +52,7 @@ class Service:
         background: list[Background] = [
             Finisher(db, storage, settings),
             Preparer(db, storage, settings),
+            StreamSource(db, storage, settings),
             LoopEnds(db, storage, settings),
             Notices(db, settings, signer),
             Deliverer(db, settings, secrets),

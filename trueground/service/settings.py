@@ -28,6 +28,7 @@ class ServiceSettings:
         pre_function_seconds, post_function_seconds: how long one call of a pre- or post-annotation function of the
             requester's own may take.
         lambda_endpoint: where Lambda functions are called; ``None`` is what boto3 finds in its environment, else AWS.
+        messages_endpoint: where SNS and SQS are called, for streaming jobs; ``None`` as for Lambda functions.
         trusted_proxies: ranges (CIDR) of the proxies whose ``X-Forwarded-For`` tells where a request comes from.
         smtp: ``smtp://user:password@host:port`` (``smtps://`` for TLS from the start) that letters go out by.
         mail_from: the address that letters come from.
@@ -49,6 +50,7 @@ class ServiceSettings:
     pre_function_seconds: float = 60.0
     post_function_seconds: float = 900.0
     lambda_endpoint: str | None = None
+    messages_endpoint: str | None = None
     public_url: str | None = None
     mturk_endpoint: str | None = None
     trusted_proxies: tuple[str, ...] = ()

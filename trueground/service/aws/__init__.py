@@ -13,6 +13,7 @@ from trueground.service.aws import (
     labeling_jobs,
     render_ui_template,
     rest,
+    streams,
     subscribed_workteams,
     tags,
     workforces,
@@ -56,4 +57,5 @@ def install(app: FastAPI, service: Service) -> None:
     for path in ("/", "/aws", "/aws/"):
         app.add_api_route(path, endpoint, methods=["POST"], include_in_schema=False)
     rest.install(app, service)
+    streams.install(app, service)
     human_task_uis.install(app, service)

@@ -95,7 +95,7 @@ async def serve(
         return result
 
     try:
-        return respond(200, await run_in_threadpool(handle, await _read(request, limit)), media_type)
+        return respond(200, await run_in_threadpool(handle, await read_request(request, limit)), media_type)
     except AwsError as error:
         return refuse(error)
 
@@ -133,7 +133,8 @@ def respond(
     return Response(json.dumps(content), status, known, media_type=media_type)
 
 
-async def _read(request: Request, limit: int) -> SignedRequest:
+async def read_request(request: Request, limit: int) -> SignedRequest:
+    """A request with its whole body, of ``limit`` bytes at most. Raises :class:`AwsError`."""
     body = bytearray()
     try:
         async for chunk in request.stream():

@@ -15,13 +15,15 @@ from typing import Any
 
 from sqlalchemy import Connection, Row, case, func, select, update
 
-from trueground.service.engine import adaptive, events, gold, post_function
+from trueground.service.engine import adaptive, events, gold, post_function, stream_labels, stream_source, streaming
 from trueground.service.engine.assignment import expire_leases
 from trueground.service.engine.background import Background
 from trueground.service.engine.function_calls import REASON_CHARACTERS, FunctionCalls, reason_of
 from trueground.service.engine.functions import own_function
-from trueground.service.engine.jobs import count_states, remove_abandoned, resource
+from trueground.service.engine.job_rows import count_states
+from trueground.service.engine.jobs import remove_abandoned, resource
 from trueground.service.engine.output import NO_LABEL, Output
+from trueground.service.engine.streaming import EXPIRED
 from trueground.service.engine.threads import in_thread
 from trueground.service.settings import ServiceSettings
 from trueground.service.store.database import Database, now
@@ -41,7 +43,8 @@ FIRST = 100
 """If more than a tenth of so many objects fail, something is wrong with all of them."""
 EXEMPT = 10
 """A job of fewer objects is not stopped for it."""
-EXPIRED = "The data object expired: nobody answered it within the task availability lifetime"
+IDLE = timedelta(days=10)
+"""A streaming job that gets no object for so long is stopped, as on AWS."""
 NOTHING_LABELED = "No data object was labeled before the task availability lifetime ended"
 _OPEN = ("unprepared", "waiting", "started")
 
@@ -87,19 +90,45 @@ class Finisher(Background):
             expire_leases(self._db, job.id)
             if job.gold_policy == "ask-again":
                 gold.set_aside_answers(self._db, job.id)
+        if job.streaming:
+            self._advance_stream(job)
+            return
         if job.ended_at is not None or self._may_write(job):
             self._write_answered(job)
         if job.ended_at is None:
             if not self._end_if_due(job):
                 return
             self._write_again.pop(job.id, None)
-            with self._db.read() as connection:
-                job = connection.execute(select(labeling_jobs).where(labeling_jobs.c.id == job.id)).one()
+            job = self._again(job)
             self._write_answered(job)
         if job.objects < LARGE and own_function(job.post_function, self._settings) is None:
             self._finish(job, self._output(job))
         else:
-            self._finish_aside(job)
+            self._aside(job, self._finish)
+
+    def _again(self, job: Row[Any]) -> Row[Any]:
+        with self._db.read() as connection:
+            return connection.execute(select(labeling_jobs).where(labeling_jobs.c.id == job.id)).one()
+
+    def _advance_stream(self, job: Row[Any]) -> None:
+        if job.ended_at is None:
+            streaming.expire_objects(self._db, job.id)
+            if self._end_if_due(job):
+                job = self._again(job)
+        with self._db.read() as connection:
+            answered = _has(connection, job.id, data_objects.c.state == "answered")
+        if answered or job.ended_at is not None or job.id in self._finishing:
+            # A topic may be slow, and a function may take a quarter of an hour.
+            self._aside(job, self._settle_stream)
+
+    def _settle_stream(self, job: Row[Any], output: Output) -> None:
+        stream_labels.settle(output, self._calls)
+        if job.ended_at is None:
+            return
+        topic = stream_source.input_topic(job.request)
+        if topic is not None:
+            stream_source.disconnect(self._settings, job.name, topic)
+        self._finish(job, output)
 
     def _finish(self, job: Row[Any], output: Output) -> None:
         """Make the labels of an ended job, and say that it is done."""
@@ -111,8 +140,8 @@ class Finisher(Background):
             _complete(connection, job, unlabeled)
         log.info("labeling job %s has ended", job.name)
 
-    def _finish_aside(self, job: Row[Any]) -> None:
-        """The same in a thread of its own: a function may take a quarter of an hour. Raises what went wrong in it."""
+    def _aside(self, job: Row[Any], work: Callable[[Row[Any], Output], None]) -> None:
+        """Work in a thread of its own: a function may take a quarter of an hour. Raises what went wrong in it."""
         running = self._finishing.get(job.id)
         if running is not None:
             if running.done():
@@ -127,7 +156,7 @@ class Finisher(Background):
 
         def finish() -> None:
             try:
-                self._finish(job, self._output(job, keep_lease))
+                work(job, self._output(job, keep_lease))
             finally:
                 self._db.changed.set()
 
@@ -178,11 +207,13 @@ class Finisher(Background):
         """End the job if nothing is left to ask, its time is over, or it is being stopped and nobody is at it."""
         with self._db.read() as connection:
             done = not _has(connection, job.id, data_objects.c.state.in_((*_OPEN, "answered")))
+            if job.streaming and job.status == "InProgress":
+                done = done and now() - job.modified_at > IDLE
             held = select(assignments.c.id).where(assignments.c.job_id == job.id, IS_LEASED)
             if not done and job.status == "Stopping":
                 waited = now() - job.stop_requested_at > timedelta(seconds=self._settings.stop_grace)
                 done = waited or connection.execute(held.limit(1)).first() is None
-            failed = _too_many_failed(connection, job) if job.status == "InProgress" else None
+            failed = _too_many_failed(connection, job) if job.status == "InProgress" and not job.streaming else None
         expired = now() >= job.available_until
         if not done and not expired and failed is None:
             return False
@@ -256,6 +287,10 @@ def _end(connection: Connection, job: Row[Any], *, failing: bool, because: str |
             free=0,
         )
     )
+    if job.streaming:
+        # What was labeled was handed out, and cannot be edited.
+        _set_ended(connection, job, because)
+        return
     # An edit may have come while the file was being written. From now on there are none, so it is written once more.
     edited = select(answers.c.position).where(answers.c.job_id == job.id, answers.c.revision > 0)
     connection.execute(
@@ -263,6 +298,10 @@ def _end(connection: Connection, job: Row[Any], *, failing: bool, because: str |
         .where(data_objects.c.job_id == job.id, data_objects.c.state == "written", data_objects.c.position.in_(edited))
         .values(state="answered")
     )
+    _set_ended(connection, job, because)
+
+
+def _set_ended(connection: Connection, job: Row[Any], because: str | None) -> None:
     connection.execute(
         update(labeling_jobs)
         .where(labeling_jobs.c.id == job.id)

@@ -17,6 +17,7 @@ from trueground.service.engine.functions import (
     own_function,
     task_input,
 )
+from trueground.service.engine.job_options import PREFIX
 from trueground.service.engine.public_request import AVAILABILITY_SECONDS as PUBLIC_AVAILABILITY_SECONDS
 from trueground.service.engine.public_request import TEAM as PUBLIC_TEAM
 from trueground.service.engine.public_request import check_public, is_public
@@ -35,6 +36,9 @@ IMAGE_AND_TEXT_SECONDS = 8 * 3600
 TEMPLATE_BYTES = 2 * 1024 * 1024
 """More is no task template; AWS takes 128,000 characters."""
 
+STREAMING_TAG = f"{PREFIX}streaming"
+"""Makes a streaming job without a topic: its objects are pushed over HTTP."""
+_TOPIC = re.compile(r"arn:aws[a-z-]*:sns:[a-z0-9-]+:[0-9]{12}:[A-Za-z0-9_.-]{1,256}")
 _REFERENCE = re.compile(r"(PRE|ACS)-(Adjustment)?(SemanticSegmentation|Video|3DPointCloud(ObjectTracking|Semantic))")
 _LONG = re.compile(r"(PRE|ACS)-(Adjustment|Verification)?(Video|3DPointCloud)")
 
@@ -45,8 +49,11 @@ class JobPlan:
 
     name: str
     attribute: str
-    manifest: str
+    manifest: str | None
+    """A streaming job needs none."""
     output: str
+    streaming: bool
+    input_topic: str | None
     workteam: str
     workers_per_object: int
     lease_seconds: int
@@ -90,9 +97,10 @@ def check_request(request: dict[str, Any], storage: Storage, settings: ServiceSe
     task_type = find_task_type(post) or find_task_type(pre)
     _check_attribute(request["LabelAttributeName"], post or pre)
     _check_times(human, post or pre)
+    streaming, topic = _stream(request, public=public)
     source = request["InputConfig"]["DataSource"].get("S3DataSource")
-    if source is None:
-        raise Invalid("InputConfig.DataSource.S3DataSource is missing: a labeling job here is made from a manifest")
+    if source is None and not streaming:
+        raise Invalid("InputConfig.DataSource.S3DataSource is missing: only a streaming job needs no manifest")
     output = request["OutputConfig"]["S3OutputPath"]
     storage.check(output)
     _check_key(request["OutputConfig"])
@@ -101,8 +109,10 @@ def check_request(request: dict[str, Any], storage: Storage, settings: ServiceSe
     return JobPlan(
         name=request["LabelingJobName"],
         attribute=request["LabelAttributeName"],
-        manifest=source["ManifestS3Uri"],
+        manifest=None if source is None else source["ManifestS3Uri"],
         output=output,
+        streaming=streaming,
+        input_topic=topic,
         workteam=PUBLIC_TEAM if public else _workteam(human["WorkteamArn"], settings),
         workers_per_object=human["NumberOfHumanWorkersPerDataObject"],
         lease_seconds=human["TaskTimeLimitInSeconds"],
@@ -126,8 +136,6 @@ def _refuse_what_is_missing_here(request: dict[str, Any]) -> None:
     """A member that would be ignored is refused by its name."""
     refused = {
         "LabelingJobAlgorithmsConfig": "automated labeling runs in the pipeline here, not inside the labeling job",
-        "InputConfig.DataSource.SnsDataSource": "streaming labeling jobs are not offered; use S3DataSource",
-        "OutputConfig.SnsTopicArn": "results are not sent to SNS; read the output manifest",
         "HumanTaskConfig.UiConfig.HumanTaskUiArn": "the user interfaces of AWS are not here; use UiTemplateS3Uri",
     }
     for path, reason in refused.items():
@@ -137,6 +145,33 @@ def _refuse_what_is_missing_here(request: dict[str, Any]) -> None:
         # An empty text for a key or topic means "none" to AWS's console, which writes it.
         if value not in (None, ""):
             raise Invalid(f"{path} cannot be honoured: {reason}")
+
+
+def _stream(request: dict[str, Any], *, public: bool) -> tuple[bool, str | None]:
+    """Whether it is a streaming job, and the topic that its objects come from."""
+    source = request["InputConfig"]["DataSource"].get("SnsDataSource")
+    tags = {tag["Key"]: tag["Value"] for tag in request.get("Tags", [])}
+    said = tags.get(STREAMING_TAG, "no")
+    if said not in ("yes", "no"):
+        raise Invalid(f"the tag {STREAMING_TAG} must be yes or no, not {said!r}")
+    output = request["OutputConfig"].get("SnsTopicArn") or None
+    streaming = source is not None or said == "yes"
+    topic = None if source is None else source["SnsTopicArn"]
+    for member, arn in (
+        ("InputConfig.DataSource.SnsDataSource.SnsTopicArn", topic),
+        ("OutputConfig.SnsTopicArn", output),
+    ):
+        if arn is not None and (_TOPIC.fullmatch(arn) is None or arn.endswith(".fifo")):
+            raise Invalid(f"{member} cannot be honoured: {arn!r} is not the ARN of a standard SNS topic")
+    if not streaming:
+        if output is not None:
+            raise Invalid("OutputConfig.SnsTopicArn cannot be honoured: only a streaming labeling job sends its labels")
+        return False, None
+    if public:
+        raise Invalid("HumanTaskConfig.WorkteamArn cannot be honoured: the public workforce takes no streaming jobs")
+    if tags.get(f"{PREFIX}gold-policy") == "ask-again":
+        raise Invalid(f"the tag {PREFIX}gold-policy cannot be ask-again: a streaming job hands its labels out at once")
+    return True, topic
 
 
 def _check_function(function: str | None, kind: Kind, member: str, settings: ServiceSettings) -> None:

@@ -15,11 +15,12 @@ from sqlalchemy.exc import IntegrityError
 
 from trueground import storage as paths
 from trueground.errors import InputError
-from trueground.service.engine import audit_log, mturk, tags, teams
-from trueground.service.engine.errors import InUse, Invalid, NotFound
+from trueground.service.engine import audit_log, mturk, stream_source, streaming, tags, teams
+from trueground.service.engine.errors import InUse, Invalid
 from trueground.service.engine.gold import GoldObject, read_gold
 from trueground.service.engine.job_options import JobOptions, read_options
 from trueground.service.engine.job_request import JobPlan, check_request
+from trueground.service.engine.job_rows import already_labeled, count_states, find_job
 from trueground.service.engine.manifest import Line, read_lines
 from trueground.service.engine.pages import Page, page_of
 from trueground.service.engine.preparation import must_be_prepared
@@ -36,6 +37,7 @@ CHUNK = 20_000
 INITIALIZING = "Initializing"
 ABANDONED = timedelta(minutes=2)
 """A job that is being created and shows no progress for so long is given up."""
+ENDLESS = timedelta(days=3650)
 CheckTemplate = Callable[[str, Mapping[str, Any] | None], None]
 """Raises :class:`InputError` where a template does not render with a ``task.input``, or cannot be parsed at all."""
 
@@ -127,7 +129,10 @@ def create_job(
         # On PostgreSQL two requests can come this far with one name.
         raise InUse(f"there is already a labeling job {plan.name!r}") from None
     try:
-        _store_objects(db, job_id, _rows(job_id, plan, read_lines(storage, plan.manifest), people), objects, known)
+        if plan.manifest is None or plan.streaming:
+            _begin_stream(db, storage, settings, plan, job_id, known)
+        else:
+            _store_objects(db, job_id, _rows(job_id, plan, read_lines(storage, plan.manifest), people), objects, known)
     except StoredOtherwise:
         _remove(db, job_id, plan.name)
         raise InputError(
@@ -213,27 +218,6 @@ def resource(name: str) -> str:
     return f"labeling-job/{name}"
 
 
-def find_job(connection: Connection, name: str, *, lock: bool = False) -> Row[Any]:
-    """The row of a job. Raises :class:`NotFound`."""
-    query = select(labeling_jobs).where(labeling_jobs.c.name == name, labeling_jobs.c.kind == "labeling")
-    found = connection.execute(query.with_for_update() if lock else query).first()
-    if found is None:
-        raise NotFound(f"there is no labeling job {name!r}")
-    return found
-
-
-def count_states(connection: Connection, job_id: int) -> dict[str, int]:
-    """How many data objects of a job are in each state."""
-    query = select(data_objects.c.state, func.count()).where(data_objects.c.job_id == job_id)
-    return {state: count for state, count in connection.execute(query.group_by(data_objects.c.state)).all()}
-
-
-def already_labeled(content: Mapping[str, Any], attribute: str) -> bool:
-    """Whether a data object came with this label (one that failed before is asked again)."""
-    metadata = content.get(f"{attribute}-metadata")
-    return attribute in content and not (isinstance(metadata, dict) and "failure-reason" in metadata)
-
-
 def _job(connection: Connection, settings: ServiceSettings, row: Row[Any]) -> Job:
     return Job(
         name=row.name,
@@ -260,7 +244,11 @@ def _refuse_taken(connection: Connection, name: str) -> None:
 def _check_manifest(plan: JobPlan, storage: Storage, check_template: CheckTemplate | None) -> tuple[int, int]:
     """How many data objects there are, and how many come with their label."""
     objects = labeled = 0
-    for line in read_lines(storage, plan.manifest, plan.task_input):
+    if plan.manifest is None:
+        if check_template is not None:
+            _check_template(plan, None, check_template)
+        return 0, 0
+    for line in read_lines(storage, plan.manifest, plan.task_input, streaming=plan.streaming):
         if objects == 0 and check_template is not None:
             _check_template(plan, line, check_template)
         objects += 1
@@ -268,10 +256,10 @@ def _check_manifest(plan: JobPlan, storage: Storage, check_template: CheckTempla
     return objects, labeled
 
 
-def _check_template(plan: JobPlan, line: Line, check: CheckTemplate) -> None:
+def _check_template(plan: JobPlan, line: Line | None, check: CheckTemplate) -> None:
     """Better that a template's mistake is told here, once, than to each worker."""
     try:
-        check(plan.template, None if plan.calls_function else plan.task_input(line.content))
+        check(plan.template, None if plan.calls_function or line is None else plan.task_input(line.content))
     except InputError as error:
         raise InputError(error.problem, file=plan.template_uri, line=error.line, hint=error.hint) from None
 
@@ -281,6 +269,9 @@ def _objects_for_people(plan: JobPlan, objects: int, labeled: int) -> int:
     condition holds exactly if no more than these are ever given to people.
     """
     limits = [objects - labeled]
+    if plan.streaming:
+        # As on AWS: nobody knows how many there will be.
+        return limits[0]
     if plan.max_human is not None:
         limits.append(plan.max_human)
     if plan.max_percentage is not None:
@@ -313,11 +304,13 @@ def _store(
             template=plan.template,
             categories=plan.categories,
             label_config=plan.label_config,
-            objects=objects,
+            streaming=plan.streaming,
+            objects=0 if plan.streaming else objects,
             withheld=withheld,
             created_at=created,
             modified_at=created,
-            available_until=created + timedelta(seconds=plan.availability_seconds),
+            # The objects of a streaming job each have their own time.
+            available_until=created + (ENDLESS if plan.streaming else timedelta(seconds=plan.availability_seconds)),
             **options.columns(),
         )
         .returning(labeling_jobs.c.id)
@@ -330,9 +323,7 @@ def _store_objects(
 ) -> None:
     """Store a job's data objects and open it. Raises :class:`StoredOtherwise`."""
     stored, whole = 0, False
-    gold_rows = [
-        (job_id, objects + number, gold.line, "gold", 0, 0, 1, False, gold.label) for number, gold in enumerate(known)
-    ]
+    gold_rows = _gold_rows(job_id, objects, known)
     while not whole:
         chunk = list(islice(rows, CHUNK))
         stored += len(chunk)
@@ -346,6 +337,31 @@ def _store_objects(
                 insert_rows(connection, data_objects, (*_COLUMNS, "label"), gold_rows)
                 values["status"] = "InProgress"
             connection.execute(update(labeling_jobs).where(labeling_jobs.c.id == job_id).values(**values))
+
+
+def _gold_rows(job_id: int, first: int, known: list[GoldObject]) -> list[tuple[Any, ...]]:
+    return [
+        (job_id, first + number, gold.line, "gold", 0, 0, 1, False, gold.label) for number, gold in enumerate(known)
+    ]
+
+
+def _begin_stream(
+    db: Database, storage: Storage, settings: ServiceSettings, plan: JobPlan, job_id: int, known: list[GoldObject]
+) -> None:
+    """Take in the manifest that a streaming job may begin with, listen to its topic, and open it."""
+    with db.read() as connection:
+        job = connection.execute(select(labeling_jobs).where(labeling_jobs.c.id == job_id)).one()
+    lines = iter(()) if plan.manifest is None else read_lines(storage, plan.manifest, streaming=True)
+    while chunk := list(islice(lines, CHUNK)):
+        with db.write(routine=True) as connection:
+            streaming.append(connection, job, streaming.manifest_rows(job, settings, chunk))
+    if plan.input_topic is not None:
+        stream_source.connect(settings, plan.name, plan.input_topic)
+    with db.write() as connection:
+        mine = labeling_jobs.c.id == job_id
+        objects = connection.scalar(select(labeling_jobs.c.objects).where(mine)) or 0
+        insert_rows(connection, data_objects, (*_COLUMNS, "label"), _gold_rows(job_id, objects, known))
+        connection.execute(update(labeling_jobs).where(mine).values(status="InProgress", modified_at=now()))
 
 
 def _remove(db: Database, job_id: int, name: str) -> None:

@@ -13,6 +13,8 @@ from trueground.manifests.check import ATTRIBUTE_CHARACTERS, LINE_CHARACTERS
 from trueground.service.engine.reading import reading
 from trueground.storage import Storage
 
+Check = Callable[[dict[str, Any]], object]
+"""Called with a data object; a ``KeyError`` means that the task type misses that key."""
 _LINE_BYTES = 4 * LINE_CHARACTERS + 4
 
 
@@ -24,13 +26,14 @@ class Line:
     content: dict[str, Any]
 
 
-def read_lines(storage: Storage, uri: str, check: Callable[[dict[str, Any]], object] | None = None) -> Iterator[Line]:
+def read_lines(storage: Storage, uri: str, check: Check | None = None, *, streaming: bool = False) -> Iterator[Line]:
     """The data objects of a manifest, in order, in constant memory. Blank lines are passed over.
 
     Args:
         storage: how to reach the files, and which may be reached.
         uri: the manifest.
-        check: called with each data object; a ``KeyError`` means that the task type misses that key.
+        check: called with each data object.
+        streaming: the job is a streaming job, whose objects may have keys that begin with ``$``.
 
     Raises:
         InputError: the manifest is not there, is empty, or a line breaks Ground Truth's rules.
@@ -42,18 +45,26 @@ def read_lines(storage: Storage, uri: str, check: Callable[[dict[str, Any]], obj
         for number, raw in enumerate(iter(lambda: handle.readline(_LINE_BYTES), b""), start=1):
             if raw.strip() or len(raw) == _LINE_BYTES:
                 empty = False
-                yield _parse(storage, uri, number, raw, check)
+                yield parse_line(storage, raw, check, file=uri, number=number, streaming=streaming)
     if empty:
         raise InputError("the manifest is empty", file=uri, hint="Give it one data object a line.")
 
 
-def _parse(
-    storage: Storage, uri: str, number: int, raw: bytes, check: Callable[[dict[str, Any]], object] | None
+def parse_line(
+    storage: Storage,
+    raw: bytes,
+    check: Check | None = None,
+    *,
+    file: str | None = None,
+    number: int | None = None,
+    streaming: bool = False,
 ) -> Line:
-    def wrong(problem: str, field: str | None = None, hint: str | None = None) -> InputError:
-        return InputError(problem, file=uri, line=number, field=field, hint=hint)
+    """One line of a manifest, or a data object that was pushed. Raises :class:`InputError`."""
 
-    if len(raw) == _LINE_BYTES:
+    def wrong(problem: str, field: str | None = None, hint: str | None = None) -> InputError:
+        return InputError(problem, file=file, line=number, field=field, hint=hint)
+
+    if len(raw) >= _LINE_BYTES:
         raise wrong(f"the line is too long; {LINE_CHARACTERS} are allowed")
     try:
         text = raw.decode("utf-8").rstrip("\r\n")
@@ -68,7 +79,7 @@ def _parse(
     if not isinstance(content, dict):
         raise wrong("not a JSON object", hint="Write one JSON object on each line.")
     for key, value in content.items():
-        if key.startswith("$"):
+        if key.startswith("$") and not streaming:
             raise wrong("a key cannot begin with $", key)
         if isinstance(value, str) and len(value) > ATTRIBUTE_CHARACTERS:
             raise wrong(f"the value has {len(value)} characters; {ATTRIBUTE_CHARACTERS} are allowed", key)

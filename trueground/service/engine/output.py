@@ -10,7 +10,7 @@ from collections.abc import Callable, Collection, Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from typing import Any, cast
 from urllib.parse import unquote
 
 from sqlalchemy import Row, select
@@ -38,6 +38,7 @@ class Output:
 
     Args:
         job: the job's row.
+        at: the time in files' names and labels, where not the job's end: labels of a streaming job do not wait for it.
         renew: called now and then during long work.
     """
 
@@ -46,6 +47,12 @@ class Output:
     settings: ServiceSettings
     job: Row[Any]
     renew: Callable[[], object]
+    at: datetime | None = None
+
+    @property
+    def time(self) -> datetime:
+        """When the labels are made."""
+        return self.at or cast(datetime, self.job.ended_at)
 
     @property
     def base(self) -> str:
@@ -131,7 +138,7 @@ class Output:
         """Where the ``request`` to a consolidation function lies, or its ``response``."""
         folder = f"annotations/consolidated-annotation/consolidation-{which}/iteration-1"
         more = f"_{number}" if number else ""
-        return paths.join(self.base, folder, f"{file_time(self.job.ended_at)}{more}.json")
+        return paths.join(self.base, folder, f"{file_time(self.time)}{more}.json")
 
     def custom_metadata(self) -> dict[str, Any]:
         """The metadata of a label that no built-in task type made."""
@@ -139,29 +146,44 @@ class Output:
             "type": "groundtruth/custom",
             "job-name": f"labeling-job/{self.job.name}",
             "human-annotated": "yes",
-            "creation-date": _creation_date(self.job.ended_at),
+            "creation-date": _creation_date(self.time),
         }
 
     def _labels(self) -> Callable[[DataObject], Keys | None]:
         """What makes the label of an object; to be called for every object with answers, in order."""
         task_type = find_task_type(self.job.post_function)
+        if self.job.streaming:
+            # Made and sent when the object had its answers.
+            return lambda found: found.label
         if task_type is not None:
-            return self._consolidated(task_type)
+            return self._consolidated(task_type, ("written",))
         if passes_through(self.job.post_function):
             return self._passed_through
         if self.job.post_function is not None:
             return lambda found: found.label
         return self._reference
 
-    def _consolidated(self, task_type: TaskType) -> Callable[[DataObject], Keys | None]:
+    def labels_of(self, positions: range) -> Callable[[DataObject], Keys | None]:
+        """What makes the label of an object that just got its answers; it learns from those of ``positions``.
+
+        Not for jobs with a function of the requester's own.
+        """
+        task_type = find_task_type(self.job.post_function)
+        if task_type is not None:
+            return self._consolidated(task_type, ("answered", "written"), positions)
+        return self._passed_through if passes_through(self.job.post_function) else self._reference
+
+    def _consolidated(
+        self, task_type: TaskType, states: Collection[str], positions: range | None = None
+    ) -> Callable[[DataObject], Keys | None]:
         categories = self.job.categories
         # Written without its zone, as AWS does; it is UTC.
-        created = self.job.ended_at.replace(tzinfo=None)
+        created = self.time.replace(tzinfo=None)
 
         def usable(found: DataObject) -> list[Answer]:
             return [answer for answer in found.answers if _parses(task_type, answer, categories)]
 
-        everything = (answer for found in self.objects() if found.state == "written" for answer in usable(found))
+        everything = (answer for found in self.objects(positions) if found.state in states for answer in usable(found))
         consolidate = task_type.consolidator(everything, categories)
 
         def label(found: DataObject) -> Keys | None:
@@ -186,6 +208,10 @@ class Output:
         metadata = {**self.custom_metadata(), "worker-response-ref": self._response_uri(found)}
         return {self.attribute: {}, f"{self.attribute}-metadata": metadata}
 
+    def line(self, found: DataObject) -> str:
+        """The line of a labeled object in the output manifest."""
+        return self._line(found, None, found.label).decode()
+
     def _line(self, found: DataObject, content: dict[str, Any] | None, keys: Keys | None) -> bytes:
         if keys is None and found.state not in ("written", "failed"):
             return found.line.encode()
@@ -198,7 +224,7 @@ class Output:
                     "failure-reason": found.failure_reason or NO_LABEL,
                     "job-name": f"labeling-job/{self.job.name}",
                     "human-annotated": "yes",
-                    "creation-date": _creation_date(self.job.ended_at),
+                    "creation-date": _creation_date(self.time),
                 }
             }
         return to_json(content | keys)

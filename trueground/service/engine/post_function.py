@@ -38,6 +38,11 @@ def consolidate(output: Output, function: OwnFunction, calls: FunctionCalls) -> 
             _consolidate(output, function, calls, found, number)
 
 
+def consolidate_now(output: Output, function: OwnFunction, calls: FunctionCalls, positions: list[int]) -> None:
+    """Have the function label these objects of a streaming job, which have their answers."""
+    _consolidate(output, function, calls, [one for one in output.objects(positions) if one.answers], 0)
+
+
 def _consolidate(
     output: Output, function: OwnFunction, calls: FunctionCalls, found: list[DataObject], number: int
 ) -> None:
@@ -45,7 +50,7 @@ def _consolidate(
     with ArrayFile(output.storage, request) as file:
         for one in found:
             file.add(request_entry(one, json.loads(one.line)))
-    undecided = [one.position for one in found if one.state == "written" and one.label is None]
+    undecided = [one.position for one in found if one.state in ("written", "answered") and one.label is None]
     if undecided:
         try:
             labels = read_labels(_response(output, function, calls, request, response_uri), output.attribute)

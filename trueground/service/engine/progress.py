@@ -15,7 +15,8 @@ from sqlalchemy import ColumnElement, Connection, Row, exists, func, literal_col
 from trueground.service.engine import tags
 from trueground.service.engine.errors import NotFound, NotYours
 from trueground.service.engine.functions import find_task_type, task_input
-from trueground.service.engine.jobs import count_states, find_job, resource
+from trueground.service.engine.job_rows import count_states, find_job
+from trueground.service.engine.jobs import resource
 from trueground.service.engine.visibility import open_jobs
 from trueground.service.store.database import Database
 from trueground.service.store.tables import answers, assignments, data_objects, job_workers, labeling_jobs, workers

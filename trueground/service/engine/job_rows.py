@@ -1,0 +1,32 @@
+"""What several modules ask the store of a labeling job."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from sqlalchemy import Connection, Row, func, select
+
+from trueground.service.engine.errors import NotFound
+from trueground.service.store.tables import data_objects, labeling_jobs
+
+
+def find_job(connection: Connection, name: str, *, lock: bool = False) -> Row[Any]:
+    """The row of a job. Raises :class:`NotFound`."""
+    query = select(labeling_jobs).where(labeling_jobs.c.name == name, labeling_jobs.c.kind == "labeling")
+    found = connection.execute(query.with_for_update() if lock else query).first()
+    if found is None:
+        raise NotFound(f"there is no labeling job {name!r}")
+    return found
+
+
+def count_states(connection: Connection, job_id: int) -> dict[str, int]:
+    """How many data objects of a job are in each state."""
+    query = select(data_objects.c.state, func.count()).where(data_objects.c.job_id == job_id)
+    return {state: count for state, count in connection.execute(query.group_by(data_objects.c.state)).all()}
+
+
+def already_labeled(content: Mapping[str, Any], attribute: str) -> bool:
+    """Whether a data object came with this label (one that failed before is asked again)."""
+    metadata = content.get(f"{attribute}-metadata")
+    return attribute in content and not (isinstance(metadata, dict) and "failure-reason" in metadata)
