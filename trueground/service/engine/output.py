@@ -6,7 +6,7 @@ All of it is made from the store alone, object by object: what is held in memory
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from datetime import datetime
@@ -156,26 +156,26 @@ class Output:
             # Made and sent when the object had its answers.
             return lambda found: found.label
         if task_type is not None:
-            return self._consolidated(task_type, ("written",))
+            return self._consolidated(task_type, (found for found in self.objects() if found.state == "written"))
         if passes_through(self.job.post_function):
             return self._passed_through
         if self.job.post_function is not None:
             return lambda found: found.label
         return self._reference
 
-    def labels_of(self, positions: range) -> Callable[[DataObject], Keys | None]:
-        """What makes the label of an object that just got its answers; it learns from those of ``positions``.
+    def labels_of(self, objects: Sequence[DataObject]) -> dict[int, Keys | None]:
+        """The labels of objects that have their answers, by position; all of them tell how reliable workers are.
 
         Not for jobs with a function of the requester's own.
         """
         task_type = find_task_type(self.job.post_function)
         if task_type is not None:
-            return self._consolidated(task_type, ("answered", "written"), positions)
-        return self._passed_through if passes_through(self.job.post_function) else self._reference
+            label = self._consolidated(task_type, objects)
+        else:
+            label = self._passed_through if passes_through(self.job.post_function) else self._reference
+        return {found.position: label(found) for found in objects}
 
-    def _consolidated(
-        self, task_type: TaskType, states: Collection[str], positions: range | None = None
-    ) -> Callable[[DataObject], Keys | None]:
+    def _consolidated(self, task_type: TaskType, objects: Iterable[DataObject]) -> Callable[[DataObject], Keys | None]:
         categories = self.job.categories
         # Written without its zone, as AWS does; it is UTC.
         created = self.time.replace(tzinfo=None)
@@ -183,7 +183,7 @@ class Output:
         def usable(found: DataObject) -> list[Answer]:
             return [answer for answer in found.answers if _parses(task_type, answer, categories)]
 
-        everything = (answer for found in self.objects(positions) if found.state in states for answer in usable(found))
+        everything = (answer for found in objects for answer in usable(found))
         consolidate = task_type.consolidator(everything, categories)
 
         def label(found: DataObject) -> Keys | None:

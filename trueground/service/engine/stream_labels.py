@@ -62,8 +62,14 @@ def _label(output: Output, calls: FunctionCalls, positions: list[int]) -> None:
         post_function.consolidate_now(output, function, calls, positions)
         return
     last = max(positions) + 1
-    label = output.labels_of(range(max(0, last - LEARNED_FROM), last))
-    made = {found.position: label(found) for found in output.objects(positions)}
+    # Seen once: meanwhile more answers come.
+    near = [
+        found
+        for found in output.objects(range(max(0, last - LEARNED_FROM), last))
+        if found.answers and (found.state == "written" or found.position in positions)
+    ]
+    labels = output.labels_of(near)
+    made = {position: labels.get(position) for position in positions}
     mine = (data_objects.c.job_id == output.job.id) & (data_objects.c.position == bindparam("at"))
     mine &= data_objects.c.state == "answered"
     kept = [{"at": position, "label": keys} for position, keys in made.items() if keys is not None]
