@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from typing import Any
 
@@ -9,6 +10,7 @@ import httpx
 import pytest
 
 from tests.service.conftest import RunningService
+from trueground.storage import file_uri
 
 CONTENT = {"crowd-image-classifier": {"label": "dog"}}
 
@@ -110,3 +112,23 @@ def test_strangers_and_other_workers_are_refused(
     if method != "GET":
         del ada.headers["X-CSRF-Token"]
         assert ada.request(method, address, json=body).status_code == 403
+
+
+def test_no_answer_of_the_portal_tells_a_gold_object_from_the_others(
+    service: RunningService, ada: httpx.Client, make_job: Callable[..., Any]
+) -> None:
+    picture, manifest = service.data_root / "gold.png", service.data_root / "gold.manifest"
+    picture.write_bytes(b"any")
+    metadata = {"class-name": "dog", "confidence": 1.0, "type": "groundtruth/image-classification"}
+    line = {"source-ref": file_uri(picture), "animal": 1, "animal-metadata": metadata}
+    manifest.write_text((json.dumps(line) + "\n") * 12)
+    told = {"gold": file_uri(manifest), "qualification": "2"}
+    make_job("animals", Tags=[{"Key": f"trueground:{name}", "Value": value} for name, value in told.items()])
+    # In the qualification round every task is a gold object.
+    task = next_task(ada)
+    assert int(task["objectId"]) < 3
+    (held,) = ada.get("/api/work/held", params={"job": "animals"}).json()["assignments"]
+    assert ada.post(f"/api/assignments/{task['id']}/pause").status_code == 204
+    (paused,) = ada.get("/api/work/paused").json()["assignments"]
+    resumed = ada.post(f"/api/assignments/{task['id']}/resume").json()["assignment"]
+    assert {shown["objectId"] for shown in (held, paused, resumed)} == {task["objectId"]}

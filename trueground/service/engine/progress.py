@@ -98,7 +98,6 @@ class TaskView:
 
     assignment_id: str
     job_name: str
-    object_id: str
     expires_at: datetime
     template: str
     task_input: dict[str, Any]
@@ -193,7 +192,6 @@ def _task_view(row: Row[Any], assignment_id: str) -> TaskView:
     return TaskView(
         assignment_id=assignment_id,
         job_name=row.name,
-        object_id=str(row.position),
         expires_at=row.expires_at,
         template=row.template,
         task_input=(

@@ -62,12 +62,13 @@ def _label(output: Output, calls: FunctionCalls, positions: list[int]) -> None:
         post_function.consolidate_now(output, function, calls, positions)
         return
     last = max(positions) + 1
+    first = max(0, last - LEARNED_FROM)
     # Seen once: meanwhile more answers come.
-    near = [
-        found
-        for found in output.objects(range(max(0, last - LEARNED_FROM), last))
-        if found.answers and (found.state == "written" or found.position in positions)
+    seen = [
+        *output.objects([position for position in positions if position < first]),
+        *output.objects(range(first, last)),
     ]
+    near = [found for found in seen if found.answers and (found.state == "written" or found.position in positions)]
     labels = output.labels_of(near)
     made = {position: labels.get(position) for position in positions}
     mine = (data_objects.c.job_id == output.job.id) & (data_objects.c.position == bindparam("at"))

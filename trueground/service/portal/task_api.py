@@ -113,7 +113,7 @@ def _open_task(request: Request, lease: Assignment, worker_id: str) -> dict[str,
     return {
         "id": lease.id,
         "job": view.job_name,
-        "objectId": view.object_id,
+        "objectId": _object_id(request, lease),
         "expiresAt": lease.expires_at.isoformat(),
         "taskInput": view.task_input,
         "frameUrl": frame_link(request, lease.id, worker_id),
