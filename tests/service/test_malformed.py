@@ -182,6 +182,9 @@ def target(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Target]:
 
 @pytest.fixture
 def fresh_target(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Target]:
+    """A service that nobody has sent anything: among requests to the other, an UpdateWorkforce with a SourceIpConfig of
+    other networks may have been right, and then nobody here can work.
+    """
     folder = tmp_path_factory.mktemp("malformed").resolve()
     (folder / "data").mkdir()
     options = ServiceSettings(home=folder / "home", data_root=folder / "data", s3_options=NO_S3)
