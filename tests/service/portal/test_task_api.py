@@ -72,6 +72,17 @@ def test_a_declined_task_is_not_offered_again_and_needs_a_reason(
     assert next_task(ada) is None
 
 
+def test_a_declined_task_counts_as_work_for_the_others_only(
+    service: RunningService, ada: httpx.Client, make_job: Callable[..., Any]
+) -> None:
+    bob = sign_in(service, "bob")
+    make_job("animals", objects=1, workers=2)
+    task = next_task(ada)
+    assert ada.post(f"/api/assignments/{task['id']}/decline", json={"reason": "no animal"}).status_code == 204
+    for client, available in ((ada, 0), (bob, 1)):
+        assert [job["available"] for job in client.get("/api/work").json()["jobs"]] == [available]
+
+
 def test_an_answer_is_shown_again_and_changed(ada: httpx.Client, make_job: Callable[..., Any]) -> None:
     make_job("animals", objects=2)
     task = next_task(ada)

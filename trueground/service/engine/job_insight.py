@@ -15,6 +15,7 @@ from trueground import storage as paths
 from trueground.service.engine import audit_log
 from trueground.service.engine.errors import Invalid, NotFound
 from trueground.service.engine.functions import find_task_type
+from trueground.service.engine.job_options import PRIORITIES
 from trueground.service.engine.progress import is_last_revision
 from trueground.service.store.database import Database, now
 from trueground.service.store.tables import answers, assignments, data_objects, events, job_workers, labeling_jobs
@@ -24,7 +25,6 @@ STEPS = 48
 """Points of the line that shows a job's answers over time."""
 GROUPS = 5000
 """Different answers that are looked at for the distribution; of free texts there may be more."""
-PRIORITIES = range(-1000, 1001)
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any, TypeVar
 
 from trueground.service.engine.errors import Invalid
@@ -13,6 +13,7 @@ Value = TypeVar("Value")
 PREFIX = "trueground:"
 MOST_WORKERS = 9
 """As many workers an object as the AWS API allows."""
+PRIORITIES = range(-100, 101)
 GOLD_SHARE = 0.1
 POLICIES = ("weigh", "ask-again")
 
@@ -45,16 +46,10 @@ class JobOptions:
 
     def columns(self) -> dict[str, Any]:
         """As the job's row keeps them."""
-        names = (
-            "priority",
-            "most_workers",
-            "confidence",
-            "gold_share",
-            "gold_limit",
-            "gold_policy",
-            "qualification",
-        )
-        return {name: getattr(self, name) for name in names}
+        kept = asdict(self)
+        # Where it is read from; its objects stand in the store.
+        del kept["gold"]
+        return kept
 
 
 def read_options(tags: Mapping[str, str], workers_per_object: int) -> JobOptions:
@@ -94,7 +89,7 @@ def read_options(tags: Mapping[str, str], workers_per_object: int) -> JobOptions
         if value is not None and gold is None:
             raise Invalid(f"the tag {PREFIX}{name} needs {PREFIX}gold, a manifest of objects with known labels")
     return JobOptions(
-        priority=read("priority", int, lambda value: -100 <= value <= 100, "a whole number from -100 to 100") or 0,
+        priority=read("priority", int, PRIORITIES.__contains__, "a whole number from -100 to 100") or 0,
         most_workers=most,
         confidence=(confidence or 0.95) if most is not None else None,
         gold=gold,

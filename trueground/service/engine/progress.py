@@ -19,7 +19,15 @@ from trueground.service.engine.job_rows import count_states, find_job
 from trueground.service.engine.jobs import resource
 from trueground.service.engine.visibility import open_jobs
 from trueground.service.store.database import Database
-from trueground.service.store.tables import answers, assignments, data_objects, job_workers, labeling_jobs, workers
+from trueground.service.store.tables import (
+    ASKED,
+    answers,
+    assignments,
+    data_objects,
+    job_workers,
+    labeling_jobs,
+    workers,
+)
 from trueground.tasks.base import Answer, AnswerError, TaskType
 
 
@@ -213,7 +221,7 @@ def _work(connection: Connection, job: Row[Any], worker_id: str) -> Work:
             assignments.c.job_id == data_objects.c.job_id,
             assignments.c.position == data_objects.c.position,
             assignments.c.worker_id == worker_id,
-            assignments.c.state.in_((literal_column("'leased'"), literal_column("'submitted'"))),
+            ASKED,
         )
     )
     free = select(func.count()).where(data_objects.c.job_id == job.id, data_objects.c.free > literal_column("0"), ~mine)
