@@ -273,3 +273,87 @@ def test_only_a_streaming_job_takes_objects(store: Database, settings: ServiceSe
     stored_job(objects=1)
     with pytest.raises(Invalid, match="not a streaming job"):
         streaming.add_objects(store, settings.storage(), settings, "animals", [Pushed('{"source": "a"}')])
+
+
+def test_functions_of_ones_own_prepare_and_label_what_comes(
+    service: RunningService, sagemaker: Any, job_request: MakeRequest, own_functions: Callable[..., None]
+) -> None:
+    calls: list[int] = []
+
+    def prepare(event: dict[str, Any]) -> dict[str, Any]:
+        return {"taskInput": {"taskObject": event["dataObject"]["source"], "labels": ["dog", "cat"]}}
+
+    def label(event: dict[str, Any]) -> list[dict[str, Any]]:
+        path = event["payload"]["s3Uri"].removeprefix("file://")
+        found = json.loads(Path(path).read_text())
+        calls.append(len(found))
+        return [
+            {
+                "datasetObjectId": one["datasetObjectId"],
+                "consolidatedAnnotation": {"content": {"animal": one["dataObject"]["content"].upper()}},
+            }
+            for one in found
+        ]
+
+    own_functions(prepare=prepare, label=label)
+    local = "arn:aws:lambda:us-east-1:000000000000:function:"
+    worker = service.add_worker("ann")
+    request = job_request(
+        Tags=YES,
+        PreHumanTaskLambdaArn=local + "prepare",
+        AnnotationConsolidationConfig={"AnnotationConsolidationLambdaArn": local + "label"},
+    )
+    del request["InputConfig"]["DataSource"]["S3DataSource"]
+    sagemaker.create_labeling_job(**request)
+    for text in ("a", "b"):
+        push(service, "animals", as_lines({"source": text}))
+        eventually(lambda: service.answer("animals", worker) == 1)
+
+    def labeled() -> bool:
+        with service.db.read() as connection:
+            return set(connection.scalars(select(data_objects.c.state))) == {"written"}
+
+    eventually(labeled)
+    assert sum(calls) == 2
+    sagemaker.stop_labeling_job(LabelingJobName="animals")
+    job = service.wait_for("animals", "Stopped")
+    lines = Path(job["LabelingJobOutput"]["OutputDatasetS3Uri"].removeprefix("file://")).read_text().splitlines()
+    assert [json.loads(line)["animal"] for line in lines] == ["A", "B"]
+    # What was labeled already is not paid for again.
+    assert sum(calls) == 2
+
+
+def test_gold_objects_and_more_workers_where_a_label_is_not_sure(
+    service: RunningService, sagemaker: Any, job_request: MakeRequest
+) -> None:
+    manifest = service.data_root / "gold.manifest"
+    request = job_request(objects=1, workers=2)
+    metadata = {"class-name": "dog", "confidence": 1.0, "type": "groundtruth/image-classification"}
+    line = {"source-ref": pixel(service.data_root), "animal": 1, "animal-metadata": metadata}
+    manifest.write_text((json.dumps(line) + "\n") * 12)
+    options = {"gold": f"file://{manifest}", "gold-share": "0.5", "workers-max": "3"}
+    request["Tags"] = YES + [{"Key": f"trueground:{name}", "Value": value} for name, value in options.items()]
+    sagemaker.create_labeling_job(**request)
+    push(service, "animals", as_lines(*[{"source-ref": pixel(service.data_root)}] * 2))
+    people = [service.add_worker(name) for name in ("ann", "bob", "cat")]
+    for worker, label in zip(people, ("dog", "cat"), strict=False):
+        service.answer("animals", worker, label)
+
+    def labels() -> list[Any]:
+        with service.db.read() as connection:
+            rows = connection.execute(
+                select(data_objects.c.label).where(data_objects.c.state == "written").order_by(data_objects.c.position)
+            )
+            return [row.label["animal-metadata"]["class-name"] for row in rows]
+
+    def labeled() -> bool:
+        # Two who do not agree: a third is asked.
+        service.answer("animals", people[2])
+        return len(labels()) == 3
+
+    eventually(labeled)
+    assert labels() == ["dog"] * 3
+    sagemaker.stop_labeling_job(LabelingJobName="animals")
+    job = service.wait_for("animals", "Stopped")
+    lines = Path(job["LabelingJobOutput"]["OutputDatasetS3Uri"].removeprefix("file://")).read_text().splitlines()
+    assert len(lines) == 3

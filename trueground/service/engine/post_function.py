@@ -40,7 +40,10 @@ def consolidate(output: Output, function: OwnFunction, calls: FunctionCalls) -> 
 
 def consolidate_now(output: Output, function: OwnFunction, calls: FunctionCalls, positions: list[int]) -> None:
     """Have the function label these objects of a streaming job, which have their answers."""
-    _consolidate(output, function, calls, [one for one in output.objects(positions) if one.answers], 0)
+    found = [one for one in output.objects(positions) if one.answers]
+    if found:
+        # Its files are named by the second and the first object: another call in this second has others.
+        _consolidate(output, function, calls, found, found[0].position)
 
 
 def _consolidate(
