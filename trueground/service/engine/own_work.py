@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import Row, func, select
+from sqlalchemy import ColumnElement, Row, func, select
 
 from trueground.service.engine import gold
 from trueground.service.engine import queue_sql as sql
@@ -111,17 +111,30 @@ def resume(db: Database, assignment_id: str, worker_id: str) -> Assignment:
 
 def paused_assignments(db: Database, worker_id: str) -> list[Assignment]:
     """What a worker has put aside and can still go on with, the oldest first."""
+    paused = assignments.c.paused_at
+    return _leases(db, worker_id, paused.is_not(None), oldest_by=paused)
+
+
+def held_assignments(db: Database, worker_id: str, job_name: str) -> list[Assignment]:
+    """The leases a worker holds in a job and has not put aside, the oldest first."""
+    unpaused = assignments.c.paused_at.is_(None) & (labeling_jobs.c.name == job_name)
+    return _leases(db, worker_id, unpaused, oldest_by=assignments.c.leased_at)
+
+
+def _leases(
+    db: Database, worker_id: str, which: ColumnElement[bool], *, oldest_by: ColumnElement[datetime]
+) -> list[Assignment]:
     query = (
         select(assignments, labeling_jobs.c.name)
         .join(labeling_jobs, labeling_jobs.c.id == assignments.c.job_id)
         .where(
             assignments.c.worker_id == worker_id,
             assignments.c.state == "leased",
-            assignments.c.paused_at.is_not(None),
             assignments.c.expires_at > now(),
             labeling_jobs.c.status == "InProgress",
+            which,
         )
-        .order_by(assignments.c.paused_at)
+        .order_by(oldest_by)
     )
     with db.read() as connection:
         return [

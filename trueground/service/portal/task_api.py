@@ -9,7 +9,6 @@ from pydantic import BaseModel, Field
 
 from trueground.service.engine import assignment, gold, own_work, progress
 from trueground.service.engine.assignment import Assignment
-from trueground.service.engine.held import held_assignments
 from trueground.service.engine.memory import memory_of
 from trueground.service.portal.frames import frame_link
 from trueground.service.portal.queue import GivenAnswer
@@ -60,7 +59,7 @@ def resume(request: Request, assignment_id: str, worker_id: CheckedWorkerId) -> 
 @router.get("/work/held")
 def held(request: Request, worker_id: WorkerId, job: JobName) -> dict[str, Any]:
     """The tasks of a job that this worker holds now, the oldest first: what a page that was left had on it."""
-    leases = held_assignments(service_of(request).db, worker_id, job)
+    leases = own_work.held_assignments(service_of(request).db, worker_id, job)
     return {"assignments": [_open_task(request, lease, worker_id) for lease in leases]}
 
 
