@@ -74,6 +74,14 @@ class TaskType(ABC):
     def parse_answer(self, content: Mapping[str, Any], categories: Sequence[str]) -> Any:
         """The value in an answer. Raises :class:`AnswerError` that says what is wrong with it."""
 
+    def can_parse(self, content: Mapping[str, Any], categories: Sequence[str]) -> bool:
+        """Whether there is a value in an answer: a template of one's own may let others through."""
+        try:
+            self.parse_answer(content, categories)
+        except AnswerError:
+            return False
+        return True
+
     @abstractmethod
     def consolidate(self, answers: Iterable[Answer], categories: Sequence[str]) -> list[Label]:
         """One label for each object that has an answer, in the order the objects first appear."""

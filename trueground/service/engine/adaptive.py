@@ -24,7 +24,7 @@ from trueground.service.store.tables import (
     worker_groups,
     workteam_groups,
 )
-from trueground.tasks.base import Answer, AnswerError, TaskType
+from trueground.tasks.base import Answer, TaskType
 
 BACKGROUND = 5000
 """The last answers of a job, from which workers' reliability is learned."""
@@ -76,13 +76,11 @@ def ask_more(db: Database, job: Row[Any], positions: Sequence[int]) -> set[int]:
 
 
 def _unsure(connection: Connection, job: Row[Any], task_type: TaskType, positions: Sequence[int]) -> list[int]:
-    usable = []
-    for row in _answers(connection, job.id, positions):
-        try:
-            task_type.parse_answer(row.content, job.categories)
-        except AnswerError:
-            continue
-        usable.append(Answer(str(row.position), row.worker_id, row.content))
+    usable = [
+        Answer(str(row.position), row.worker_id, row.content)
+        for row in _answers(connection, job.id, positions)
+        if task_type.can_parse(row.content, job.categories)
+    ]
     sure = {
         int(label.object_id)
         for label in task_type.consolidate(usable, job.categories)

@@ -23,7 +23,7 @@ from trueground.service.settings import ServiceSettings
 from trueground.service.store.database import Database
 from trueground.service.store.tables import ASKED, assignments
 from trueground.storage import Storage
-from trueground.tasks.base import Answer, AnswerError, TaskType
+from trueground.tasks.base import Answer, TaskType
 
 NO_LABEL = "No label could be made of the answers to this data object"
 _RENEW_EVERY = 500
@@ -181,7 +181,7 @@ class Output:
         created = self.time.replace(tzinfo=None)
 
         def usable(found: DataObject) -> list[Answer]:
-            return [answer for answer in found.answers if _parses(task_type, answer, categories)]
+            return [answer for answer in found.answers if task_type.can_parse(answer.content, categories)]
 
         everything = (answer for found in objects for answer in usable(found))
         consolidate = task_type.consolidator(everything, categories)
@@ -264,15 +264,6 @@ def annotation(answer: Answer) -> dict[str, Any]:
     """One answer in AWS's form for consolidation functions: its content is a text."""
     content = to_json(answer.content).decode()
     return {"workerId": answer.worker_id, "annotationData": {"content": content}}
-
-
-def _parses(task_type: TaskType, answer: Answer, categories: list[str]) -> bool:
-    try:
-        task_type.parse_answer(answer.content, categories)
-    except AnswerError:
-        # A template of one's own may let such an answer through; it stays in its worker-response file.
-        return False
-    return True
 
 
 def _creation_date(time: datetime) -> str:

@@ -28,7 +28,7 @@ from trueground.service.store.tables import (
     labeling_jobs,
     workers,
 )
-from trueground.tasks.base import Answer, AnswerError, TaskType
+from trueground.tasks.base import Answer
 
 
 @dataclass(frozen=True, slots=True)
@@ -302,7 +302,7 @@ def _agreement(connection: Connection, job: Row[Any]) -> float | None:
         select(answers).where(answers.c.job_id == job.id, is_last_revision()).order_by(answers.c.id)
     )
     given = [Answer(str(row.position), row.worker_id, row.content) for row in rows]
-    usable = [answer for answer in given if _parses(task_type, answer, job.categories)]
+    usable = [answer for answer in given if task_type.can_parse(answer.content, job.categories)]
     return task_type.agreement(usable, job.categories)
 
 
@@ -313,11 +313,3 @@ def is_last_revision() -> ColumnElement[bool]:
         newer.c.assignment_id == answers.c.assignment_id, newer.c.revision > answers.c.revision
     )
     return ~exists(later)
-
-
-def _parses(task_type: TaskType, answer: Answer, categories: Sequence[str]) -> bool:
-    try:
-        task_type.parse_answer(answer.content, categories)
-    except AnswerError:
-        return False
-    return True
