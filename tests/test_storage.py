@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.s3_server import S3Server, serve_s3
+from tests.moto_server import MotoServer, serve_s3
 from trueground import storage as paths
 from trueground.errors import InputError, OutsideDataRootError
 from trueground.storage import Storage, file_uri
@@ -201,7 +201,7 @@ def _write_by_another_process(storage: Storage, uri: str) -> None:
     if uri.startswith("file:"):
         Path(uri.removeprefix("file://")).write_bytes(b"")
         return
-    client = S3Server(storage.s3_options["endpoint_url"]).client()
+    client = MotoServer(storage.s3_options["endpoint_url"]).client()
     client.put_object(Bucket="data", Key=uri.removeprefix("s3://data/"), Body=b"")
 
 

@@ -16,7 +16,7 @@ from trueground.errors import InputError
 from trueground.manifests import object_key, read_manifest
 from trueground.run import Run
 from trueground.storage import Storage
-from trueground.tasks.base import Answer, AnswerError, Label
+from trueground.tasks.base import Answer, Label
 
 READERS = 16
 """Files read at the same time: on S3 each is a round trip."""
@@ -117,12 +117,7 @@ def _history_uri(run: Run, folder: str) -> str:
 
 def _usable(run: Run, answers: Iterable[Answer]) -> Iterator[Answer]:
     """Answers that parse: a template's mistake must not lose a night's labels; old answers may name old classes."""
-    for answer in answers:
-        try:
-            run.task_type.parse_answer(answer.content, run.categories)
-        except AnswerError:
-            continue
-        yield answer
+    return (answer for answer in answers if run.task_type.can_parse(answer.content, run.categories))
 
 
 def _answer(key: str, entry: dict[str, Any]) -> Answer:

@@ -15,7 +15,7 @@ import pytest
 from botocore.exceptions import ClientError
 from sqlalchemy import select
 
-from tests.s3_server import S3Server, serve_s3
+from tests.moto_server import MotoServer, serve_s3
 from trueground.service.engine import assignment, jobs, progress
 from trueground.service.engine.errors import Closed, InUse
 from trueground.service.engine.finisher import Finisher
@@ -117,14 +117,14 @@ def test_no_answer_that_was_taken_is_missing_from_the_output_of_a_job_stopped_un
 
 
 @pytest.fixture
-def s3() -> Iterator[S3Server]:
+def s3() -> Iterator[MotoServer]:
     """A real S3 server on this machine, with the bucket ``labels``."""
     with serve_s3("labels") as server:
         yield server
 
 
 def test_everything_may_lie_on_s3(
-    s3: S3Server, settings: ServiceSettings, running_service: RunService, job_request: MakeRequest
+    s3: MotoServer, settings: ServiceSettings, running_service: RunService, job_request: MakeRequest
 ) -> None:
     request = job_request("animals", objects=[{"source-ref": f"s3://labels/images/{n}.png"} for n in range(3)])
     text = json.dumps(request)

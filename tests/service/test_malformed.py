@@ -10,8 +10,9 @@ import json
 import secrets
 from collections import Counter
 from collections.abc import Iterator
-from contextlib import closing
+from contextlib import closing, contextmanager
 from datetime import timedelta
+from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
@@ -167,9 +168,8 @@ def _no_constant(text: str) -> None:
     raise AssertionError(f"{text} is not JSON")
 
 
-@pytest.fixture(scope="module")
-def target(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Target]:
-    folder = tmp_path_factory.mktemp("malformed").resolve()
+@contextmanager
+def serve_target(folder: Path) -> Iterator[Target]:
     (folder / "data").mkdir()
     options = ServiceSettings(home=folder / "home", data_root=folder / "data", s3_options=NO_S3)
     app = create_app(options)
@@ -178,22 +178,21 @@ def target(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Target]:
         service = RunningService(url, options, read_credentials(options), db)
         service.client().create_labeling_job(**_job_request(options.data_root, "animals", objects=50, workers=3))
         yield Target(service, app)
+
+
+@pytest.fixture(scope="module")
+def target(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Target]:
+    with serve_target(tmp_path_factory.mktemp("malformed").resolve()) as target:
+        yield target
 
 
 @pytest.fixture
-def fresh_target(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Target]:
+def fresh_target(tmp_path: Path) -> Iterator[Target]:
     """A service that nobody has sent anything: among requests to the other, an UpdateWorkforce with a SourceIpConfig of
     other networks may have been right, and then nobody here can work.
     """
-    folder = tmp_path_factory.mktemp("malformed").resolve()
-    (folder / "data").mkdir()
-    options = ServiceSettings(home=folder / "home", data_root=folder / "data", s3_options=NO_S3)
-    app = create_app(options)
-    with running(app) as url, closing(Database(options.database_url)) as db:
-        add_team(db, options)
-        service = RunningService(url, options, read_credentials(options), db)
-        service.client().create_labeling_job(**_job_request(options.data_root, "animals", objects=50, workers=3))
-        yield Target(service, app)
+    with serve_target(tmp_path.resolve()) as target:
+        yield target
 
 
 def call_operations(target: Target, examples: int) -> None:

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from sqlalchemy import select
 
-from tests.s3_server import serve_s3
+from tests.moto_server import serve_s3
 from trueground.service.engine import assignment, progress
 from trueground.service.settings import ServiceSettings
 from trueground.service.store.database import Database

@@ -9,15 +9,15 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import boto3
 import httpx
 import pytest
 from botocore.awsrequest import AWSRequest
 from botocore.exceptions import ClientError
 from sqlalchemy import select, update
 
+from tests.moto_server import MotoServer, serve_moto
 from tests.service.conftest import RunningService
-from trueground.service.engine import stream_labels, stream_source, streaming
+from trueground.service.engine import stream_source, streaming
 from trueground.service.engine.errors import Invalid
 from trueground.service.engine.finisher import Finisher
 from trueground.service.engine.streaming import Pushed
@@ -33,11 +33,9 @@ MakeRequest = Callable[..., dict[str, Any]]
 class Messages:
     """SNS and SQS on this machine, with a topic for objects and a queue that gets the labels."""
 
-    def __init__(self, url: str) -> None:
-        self.url = url
-        keys = {"aws_access_key_id": "x", "aws_secret_access_key": "x", "region_name": "us-east-1"}
-        self.sns = boto3.client("sns", endpoint_url=url, **keys)
-        self.sqs = boto3.client("sqs", endpoint_url=url, **keys)
+    def __init__(self, server: MotoServer) -> None:
+        self.url = server.url
+        self.sns, self.sqs = server.client("sns"), server.client("sqs")
         self.topic = self.sns.create_topic(Name="objects")["TopicArn"]
         self.labels = self.sns.create_topic(Name="labels")["TopicArn"]
         self._queue = self.sqs.create_queue(QueueName="labels")["QueueUrl"]
@@ -62,20 +60,10 @@ class Messages:
 
 @pytest.fixture
 def messages(monkeypatch: pytest.MonkeyPatch) -> Iterator[Messages]:
-    from moto.backends import get_backend
-    from moto.server import ThreadedMotoServer
-
     for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
         monkeypatch.setenv(name, "x")
-    for service in ("sns", "sqs"):
-        get_backend(service).reset()
-    server = ThreadedMotoServer("127.0.0.1", 0, verbose=False)
-    server.start()
-    host, port = server.get_host_and_port()
-    try:
-        yield Messages(f"http://{host}:{port}")
-    finally:
-        server.stop()
+    with serve_moto("sns", "sqs") as server:
+        yield Messages(server)
 
 
 def push(service: RunningService, job: str, body: bytes, *, signed: bool = True, path: str = "/aws") -> httpx.Response:
@@ -214,12 +202,12 @@ def test_a_label_is_kept_before_it_is_sent_and_sent_again_after_a_crash(
     answer_all(store, "animals", worker, "dog")
     tries: list[list[str]] = []
 
-    def send(_settings: object, _topic: str, sent: list[str]) -> None:
+    def send(_topics: object, _topic: str, sent: list[str]) -> None:
         tries.append(sent)
         if len(tries) == 1:
             raise stream_source.Unreachable("cut")
 
-    monkeypatch.setattr(stream_labels, "publish", send)
+    monkeypatch.setattr(stream_source.Topics, "publish", send)
 
     def states() -> list[str]:
         with store.read() as connection:

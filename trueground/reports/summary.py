@@ -32,7 +32,7 @@ from trueground.reports.pages import CLASSES_SHOWN, SAMPLES_A_CLASS
 from trueground.review import verification
 from trueground.run import Run
 from trueground.storage import Storage
-from trueground.tasks.base import Answer, AnswerError, DataObject, Label
+from trueground.tasks.base import Answer, DataObject, Label
 
 LEAST_SURE_SHOWN = 24
 CORRECTED_SHOWN = 24
@@ -163,14 +163,7 @@ def _classes(labels: Iterable[Label]) -> tuple[ClassCount, ...]:
 
 def _usable(run: Run, answers: Iterable[Answer]) -> list[Answer]:
     """The answers that are labels, not judgements of labels, and can be read."""
-    usable = []
-    for answer in answers:
-        try:
-            run.task_type.parse_answer(answer.content, run.categories)
-        except AnswerError:
-            continue
-        usable.append(answer)
-    return usable
+    return [answer for answer in answers if run.task_type.can_parse(answer.content, run.categories)]
 
 
 def _workers(

@@ -13,17 +13,16 @@ from concurrent.futures import Future
 from datetime import timedelta
 from typing import Any
 
-from sqlalchemy import Connection, Row, case, func, select, update
+from sqlalchemy import Connection, Row, func, select, update
 
 from trueground.service.engine import adaptive, events, gold, post_function, stream_labels, stream_source, streaming
 from trueground.service.engine.assignment import expire_leases
 from trueground.service.engine.background import Background
 from trueground.service.engine.function_calls import REASON_CHARACTERS, FunctionCalls, reason_of
 from trueground.service.engine.functions import own_function
-from trueground.service.engine.job_rows import count_states
+from trueground.service.engine.job_rows import EXPIRED, OPEN, count_states, end_of_open_objects
 from trueground.service.engine.jobs import remove_abandoned, resource
 from trueground.service.engine.output import NO_LABEL, Output
-from trueground.service.engine.streaming import EXPIRED
 from trueground.service.engine.threads import in_thread
 from trueground.service.settings import ServiceSettings
 from trueground.service.store.database import Database, now
@@ -46,7 +45,6 @@ EXEMPT = 10
 IDLE = timedelta(days=10)
 """A streaming job that gets no object for so long is stopped, as on AWS."""
 NOTHING_LABELED = "No data object was labeled before the task availability lifetime ended"
-_OPEN = ("unprepared", "waiting", "started")
 
 
 class Finisher(Background):
@@ -58,6 +56,7 @@ class Finisher(Background):
         super().__init__(db, settings.poll_interval, db.changed)
         self._storage, self._settings = storage, settings
         self._calls = FunctionCalls(settings)
+        self._topics = stream_source.Topics(settings)
         # Failures of a job in a row, and when to try it again.
         self._failures: dict[int, tuple[int, float]] = {}
         # When the files of a job's answers are to be written next.
@@ -122,7 +121,7 @@ class Finisher(Background):
             self._aside(job, self._settle_stream)
 
     def _settle_stream(self, job: Row[Any], output: Output) -> None:
-        stream_labels.settle(output, self._calls)
+        stream_labels.settle(output, self._calls, self._topics)
         if job.ended_at is None:
             return
         topic = stream_source.input_topic(job.request)
@@ -167,7 +166,7 @@ class Finisher(Background):
         at = time.monotonic()
         if job.most_workers is None and at < self._write_again.get(job.id, 0.0):
             with self._db.read() as connection:
-                if _has(connection, job.id, data_objects.c.state.in_(_OPEN)):
+                if _has(connection, job.id, data_objects.c.state.in_(OPEN)):
                     return False
         self._write_again[job.id] = at + WRITE_EVERY * self._interval
         return True
@@ -206,7 +205,7 @@ class Finisher(Background):
     def _end_if_due(self, job: Row[Any]) -> bool:
         """End the job if nothing is left to ask, its time is over, or it is being stopped and nobody is at it."""
         with self._db.read() as connection:
-            done = not _has(connection, job.id, data_objects.c.state.in_((*_OPEN, "answered")))
+            done = not _has(connection, job.id, data_objects.c.state.in_((*OPEN, "answered")))
             if job.streaming and job.status == "InProgress":
                 done = done and now() - job.modified_at > IDLE
             held = select(assignments.c.id).where(assignments.c.job_id == job.id, IS_LEASED)
@@ -280,12 +279,8 @@ def _end(connection: Connection, job: Row[Any], *, failing: bool, because: str |
     connection.execute(update(assignments).where(assignments.c.job_id == job.id, IS_LEASED).values(state="expired"))
     connection.execute(
         update(data_objects)
-        .where(data_objects.c.job_id == job.id, data_objects.c.state.in_(_OPEN))
-        .values(
-            state=case((data_objects.c.answers > 0, "answered"), else_="failed" if failing else "withheld"),
-            failure_reason=case((data_objects.c.answers == 0, EXPIRED if failing else None), else_=None),
-            free=0,
-        )
+        .where(data_objects.c.job_id == job.id, data_objects.c.state.in_(OPEN))
+        .values(**end_of_open_objects(EXPIRED if failing else None))
     )
     if job.streaming:
         # What was labeled was handed out, and cannot be edited.

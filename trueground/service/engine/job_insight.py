@@ -13,9 +13,10 @@ from sqlalchemy import ColumnElement, Connection, Integer, Row, Text, cast, func
 
 from trueground import storage as paths
 from trueground.service.engine import audit_log
-from trueground.service.engine.errors import Invalid, NotFound
+from trueground.service.engine.errors import Invalid
 from trueground.service.engine.functions import find_task_type
 from trueground.service.engine.job_options import PRIORITIES
+from trueground.service.engine.job_rows import find_job
 from trueground.service.engine.progress import is_last_revision
 from trueground.service.store.database import Database, now
 from trueground.service.store.tables import answers, assignments, data_objects, events, job_workers, labeling_jobs
@@ -83,7 +84,7 @@ class JobInsight:
 def job_insight(db: Database, name: str) -> JobInsight:
     """A labeling job, looked at closely. Raises :class:`NotFound`."""
     with db.read() as connection:
-        job = _find(connection, name)
+        job = find_job(connection, name)
         return JobInsight(
             priority=job.priority,
             output=paths.join(
@@ -102,20 +103,12 @@ def set_priority(db: Database, name: str, priority: int, actor: audit_log.Actor 
     if priority not in PRIORITIES:
         raise Invalid(f"a priority is a number from {PRIORITIES[0]} to {PRIORITIES[-1]}")
     with db.write() as connection:
-        job = _find(connection, name)
+        job = find_job(connection, name)
         connection.execute(
             update(labeling_jobs).where(labeling_jobs.c.id == job.id).values(priority=priority, modified_at=now())
         )
         detail = {"from": job.priority, "to": priority}
         audit_log.record(connection, act="SetPriority", resource=f"labeling-job/{name}", detail=detail, actor=actor)
-
-
-def _find(connection: Connection, name: str) -> Row[Any]:
-    query = select(labeling_jobs).where(labeling_jobs.c.name == name, labeling_jobs.c.kind == "labeling")
-    job = connection.execute(query).first()
-    if job is None:
-        raise NotFound(f"there is no labeling job {name!r}")
-    return job
 
 
 def _counted() -> tuple[ColumnElement[bool], ...]:

@@ -5,10 +5,27 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from sqlalchemy import Connection, Row, func, select
+from sqlalchemy import Connection, Row, case, func, select
 
 from trueground.service.engine.errors import NotFound
 from trueground.service.store.tables import data_objects, labeling_jobs
+
+EXPIRED = "The data object expired: nobody answered it within the task availability lifetime"
+OPEN = ("unprepared", "waiting", "started")
+"""The states of data objects that may still get answers."""
+
+
+def end_of_open_objects(failure_reason: str | None) -> dict[str, Any]:
+    """The columns of open objects that end: what has an answer is labeled from those it has.
+
+    The others fail for this reason, or stay unlabeled where there is none.
+    """
+    unanswered = data_objects.c.answers == 0
+    return {
+        "state": case((unanswered, "failed" if failure_reason else "withheld"), else_="answered"),
+        "failure_reason": case((unanswered, failure_reason), else_=None),
+        "free": 0,
+    }
 
 
 def find_job(connection: Connection, name: str, *, lock: bool = False) -> Row[Any]:

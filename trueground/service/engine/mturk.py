@@ -14,12 +14,11 @@ from typing import Any, ClassVar
 from urllib.parse import urlsplit
 from xml.sax.saxutils import escape
 
-import boto3
-from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 from sqlalchemy import Row, and_, exists, or_, select, update
 
 from trueground.service.engine import tags
+from trueground.service.engine.aws_client import aws_client
 from trueground.service.engine.background import Background
 from trueground.service.engine.errors import Invalid
 from trueground.service.engine.public_request import NO_ADULT_CONTENT, TEAM, classifiers, price, reward
@@ -57,8 +56,7 @@ GRACE_SECONDS = 3600
 
 def client(settings: ServiceSettings) -> Any:
     """A client of Mechanical Turk, with the AWS credentials of the service's environment."""
-    config = Config(connect_timeout=5, read_timeout=30, retries={"mode": "standard", "total_max_attempts": 3})
-    return boto3.client("mturk", endpoint_url=settings.mturk_endpoint, region_name=REGION, config=config)
+    return aws_client("mturk", REGION, settings.mturk_endpoint)
 
 
 def check_funds(settings: ServiceSettings, request: dict[str, Any], answers: int) -> None:

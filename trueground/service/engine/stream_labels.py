@@ -16,7 +16,7 @@ from trueground.service.engine import adaptive, post_function
 from trueground.service.engine.function_calls import FunctionCalls
 from trueground.service.engine.functions import own_function
 from trueground.service.engine.output import NO_LABEL, Output
-from trueground.service.engine.stream_source import publish
+from trueground.service.engine.stream_source import Topics
 from trueground.service.store.database import Database, now
 from trueground.service.store.tables import data_objects
 
@@ -25,7 +25,7 @@ LEARNED_FROM = 1000
 """Workers' reliability is learned from the last so many objects."""
 
 
-def settle(output: Output, calls: FunctionCalls) -> None:
+def settle(output: Output, calls: FunctionCalls, topics: Topics) -> None:
     """Label and send every object that has its answers; may be repeated.
 
     Raises:
@@ -41,7 +41,7 @@ def settle(output: Output, calls: FunctionCalls) -> None:
         if new:
             output.write_responses(new)
             _label(replace(output, at=now()), calls, new)
-        _send(output, topic)
+        _send(output, topics, topic)
 
 
 def _answered(db: Database, job_id: int) -> Sequence[Row[int, Any]]:
@@ -83,12 +83,12 @@ def _label(output: Output, calls: FunctionCalls, positions: list[int]) -> None:
             connection.execute(update(data_objects).where(mine).values(**failure), failed)
 
 
-def _send(output: Output, topic: str | None) -> None:
+def _send(output: Output, topics: Topics, topic: str | None) -> None:
     positions = [row.position for row in _answered(output.db, output.job.id) if row.label is not None]
     if not positions:
         return
     if topic:
-        publish(output.settings, topic, [output.line(found) for found in output.objects(positions)])
+        topics.publish(topic, [output.line(found) for found in output.objects(positions)])
     with output.db.write(routine=True) as connection:
         sent = (data_objects.c.job_id == output.job.id) & data_objects.c.position.in_(positions)
         connection.execute(update(data_objects).where(sent).values(state="written"))

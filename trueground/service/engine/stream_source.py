@@ -16,6 +16,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 from sqlalchemy import Row, select
 
 from trueground.service.engine import streaming
+from trueground.service.engine.aws_client import aws_client
 from trueground.service.engine.background import Background
 from trueground.service.engine.errors import Invalid, NotFound
 from trueground.service.engine.streaming import ID_NAME, Pushed
@@ -43,9 +44,8 @@ def connect(settings: ServiceSettings, job_name: str, topic: str) -> None:
     Raises:
         Invalid: SNS or SQS refuses.
     """
-    region = topic.split(":")[3]
     try:
-        sqs, sns = _client(settings, "sqs", region), _client(settings, "sns", region)
+        sqs, sns = _client(settings, "sqs", topic), _client(settings, "sns", topic)
         sns.get_topic_attributes(TopicArn=topic)
         url = sqs.create_queue(QueueName=queue_name(job_name))["QueueUrl"]
         arn = _queue_arn(sqs, url)
@@ -66,9 +66,8 @@ def connect(settings: ServiceSettings, job_name: str, topic: str) -> None:
 
 def disconnect(settings: ServiceSettings, job_name: str, topic: str) -> None:
     """End a job's subscription; as on AWS its queue stays. Raises :class:`Unreachable`."""
-    region = topic.split(":")[3]
     try:
-        sqs, sns = _client(settings, "sqs", region), _client(settings, "sns", region)
+        sqs, sns = _client(settings, "sqs", topic), _client(settings, "sns", topic)
         arn = _queue_arn(sqs, sqs.get_queue_url(QueueName=queue_name(job_name))["QueueUrl"])
         for page in sns.get_paginator("list_subscriptions_by_topic").paginate(TopicArn=topic):
             for found in page["Subscriptions"]:
@@ -78,14 +77,24 @@ def disconnect(settings: ServiceSettings, job_name: str, topic: str) -> None:
         raise Unreachable(f"the subscription to {topic} cannot be ended: {error}") from error
 
 
-def publish(settings: ServiceSettings, topic: str, messages: Sequence[str]) -> None:
-    """Send messages to a topic, in order. Raises :class:`Unreachable`."""
-    try:
-        sns = _client(settings, "sns", topic.split(":")[3])
-        for message in messages:
-            sns.publish(TopicArn=topic, Message=message)
-    except (ClientError, BotoCoreError) as error:
-        raise Unreachable(f"{topic} does not take the labels: {error}") from error
+class Topics:
+    """Where labels are sent. Its clients are kept: to make one costs more than many messages."""
+
+    def __init__(self, settings: ServiceSettings) -> None:
+        self._settings = settings
+        self._clients: dict[str, Any] = {}
+
+    def publish(self, topic: str, messages: Sequence[str]) -> None:
+        """Send messages to a topic, in order. Raises :class:`Unreachable`."""
+        try:
+            if topic not in self._clients:
+                self._clients[topic] = _client(self._settings, "sns", topic)
+            for message in messages:
+                self._clients[topic].publish(TopicArn=topic, Message=message)
+        except (ClientError, BotoCoreError) as error:
+            # Its credentials may have been wrong; the next one finds them anew.
+            self._clients.pop(topic, None)
+            raise Unreachable(f"{topic} does not take the labels: {error}") from error
 
 
 def input_topic(request: Mapping[str, Any]) -> str | None:
@@ -127,7 +136,7 @@ class StreamSource(Background):
 
     def _take_in(self, job: Row[Any]) -> None:
         if job.id not in self._queues:
-            sqs = _client(self._settings, "sqs", str(input_topic(job.request)).split(":")[3])
+            sqs = _client(self._settings, "sqs", str(input_topic(job.request)))
             self._queues[job.id] = sqs, sqs.get_queue_url(QueueName=queue_name(job.name))["QueueUrl"]
         sqs, url = self._queues[job.id]
         for _ in range(ROUNDS):
@@ -205,12 +214,6 @@ def _queue_arn(sqs: Any, url: str) -> str:
     return str(sqs.get_queue_attributes(QueueUrl=url, AttributeNames=["QueueArn"])["Attributes"]["QueueArn"])
 
 
-def _client(settings: ServiceSettings, service: Any, region: str) -> Any:
-    # Not at the top: it takes long, and most services have no streaming jobs.
-    import boto3
-    from botocore.config import Config
-
-    config = Config(connect_timeout=5, read_timeout=30, retries={"mode": "standard", "total_max_attempts": 3})
-    return boto3.session.Session().client(
-        service, region_name=region, endpoint_url=settings.messages_endpoint, config=config
-    )
+def _client(settings: ServiceSettings, service: str, topic: str) -> Any:
+    """A client of SNS or SQS in the region of a topic."""
+    return aws_client(service, topic.split(":")[3], settings.messages_endpoint)

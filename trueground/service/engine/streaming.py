@@ -8,13 +8,13 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import Connection, Row, case, func, insert, select, update
+from sqlalchemy import Connection, Row, func, insert, select, update
 
 from trueground.errors import InputError
 from trueground.service.engine.errors import Invalid
 from trueground.service.engine.functions import own_function, task_input
 from trueground.service.engine.job_request import AVAILABILITY_SECONDS
-from trueground.service.engine.job_rows import already_labeled, find_job
+from trueground.service.engine.job_rows import EXPIRED, OPEN, already_labeled, end_of_open_objects, find_job
 from trueground.service.engine.manifest import Line, parse_line
 from trueground.service.engine.preparation import must_be_prepared
 from trueground.service.settings import ServiceSettings
@@ -25,7 +25,6 @@ from trueground.storage import Storage
 ID_NAME = "dataset-objectid-attribute-name"
 """The key of a data object that names the key which holds its id."""
 NAME_CHARACTERS, ID_CHARACTERS = 140, 1024
-EXPIRED = "The data object expired: nobody answered it within the task availability lifetime"
 _AT_ONCE = 500
 
 
@@ -148,9 +147,7 @@ def append(connection: Connection, job: Row[Any], checked: Sequence[_Checked | O
 def expire_objects(db: Database, job_id: int) -> None:
     """End what nobody answered in time; what has some of its answers is labeled from those."""
     late = (
-        (data_objects.c.job_id == job_id)
-        & data_objects.c.state.in_(("unprepared", "waiting", "started"))
-        & (data_objects.c.available_until <= now())
+        (data_objects.c.job_id == job_id) & data_objects.c.state.in_(OPEN) & (data_objects.c.available_until <= now())
     )
     with db.read() as connection:
         if connection.execute(select(data_objects.c.position).where(late).limit(1)).first() is None:
@@ -158,15 +155,7 @@ def expire_objects(db: Database, job_id: int) -> None:
     with db.write(routine=True) as connection:
         # The queue holds the job's row while it changes an object.
         connection.execute(select(labeling_jobs.c.id).where(labeling_jobs.c.id == job_id).with_for_update())
-        connection.execute(
-            update(data_objects)
-            .where(late)
-            .values(
-                state=case((data_objects.c.answers > 0, "answered"), else_="failed"),
-                failure_reason=case((data_objects.c.answers == 0, EXPIRED), else_=None),
-                free=0,
-            )
-        )
+        connection.execute(update(data_objects).where(late).values(**end_of_open_objects(EXPIRED)))
 
 
 def _open_job(connection: Connection, name: str, *, lock: bool = False) -> Row[Any]:

@@ -1,4 +1,4 @@
-"""A real S3 server on this machine, empty at each start, for the tests that keep files there."""
+"""Servers on this machine that speak AWS's S3, SNS and SQS, empty at each start."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from typing import Any
 
 import boto3
 
-__all__ = ["S3Server", "serve_s3"]
+__all__ = ["MotoServer", "serve_moto", "serve_s3"]
 
 
 @dataclass(frozen=True)
-class S3Server:
+class MotoServer:
     """Where the server listens."""
 
     url: str
@@ -23,10 +23,10 @@ class S3Server:
         """What our ``Storage`` needs to reach it."""
         return {"key": "x", "secret": "x", "endpoint_url": self.url, "client_kwargs": {"region_name": "us-east-1"}}
 
-    def client(self) -> Any:
+    def client(self, service: Any = "s3") -> Any:
         """boto3's client for it."""
         return boto3.client(
-            "s3",
+            service,
             endpoint_url=self.url,
             region_name="us-east-1",
             aws_access_key_id="x",
@@ -35,20 +35,27 @@ class S3Server:
 
 
 @contextmanager
-def serve_s3(bucket: str) -> Iterator[S3Server]:
-    """Run the server with this one bucket in it until the block ends."""
+def serve_moto(*services: str) -> Iterator[MotoServer]:
+    """Run the server until the block ends."""
     # Slow to import; most tests of a module that uses this need no server.
     from moto.backends import get_backend
     from moto.server import ThreadedMotoServer
 
-    # moto's files live as long as the process: without this, those of the last test would be found again.
-    get_backend("s3").reset()
+    # What moto holds lives as long as the process: without this, that of the last test would be found again.
+    for service in services:
+        get_backend(service).reset()  # type: ignore[call-overload]
     server = ThreadedMotoServer("127.0.0.1", 0, verbose=False)
     server.start()
     host, port = server.get_host_and_port()
-    running = S3Server(f"http://{host}:{port}")
-    running.client().create_bucket(Bucket=bucket)
     try:
-        yield running
+        yield MotoServer(f"http://{host}:{port}")
     finally:
         server.stop()
+
+
+@contextmanager
+def serve_s3(bucket: str) -> Iterator[MotoServer]:
+    """Run an S3 server with this one bucket in it until the block ends."""
+    with serve_moto("s3") as server:
+        server.client().create_bucket(Bucket=bucket)
+        yield server
