@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from trueground.service.aws.lists import created
 from trueground.service.aws.registry import operation
 from trueground.service.engine import flow_definitions
 
@@ -30,11 +31,7 @@ def list_(service: Service, request: dict[str, Any]) -> dict[str, Any]:
     page = flow_definitions.list_flows(
         service.db,
         service.settings,
-        created_after=request.get("CreationTimeAfter"),
-        created_before=request.get("CreationTimeBefore"),
-        descending=request.get("SortOrder") == "Descending",
-        limit=request.get("MaxResults", 100),
-        token=request.get("NextToken"),
+        created(request),
     )
     return {"FlowDefinitionSummaries": [_summary(flow) for flow in page.items], "NextToken": page.token}
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from trueground.service.aws.lists import created
 from trueground.service.aws.registry import loop_operation
 from trueground.service.engine import human_loops
 
@@ -37,11 +38,7 @@ def list_(service: Service, request: dict[str, Any]) -> dict[str, Any]:
         service.db,
         service.settings,
         request["FlowDefinitionArn"],
-        created_after=request.get("CreationTimeAfter"),
-        created_before=request.get("CreationTimeBefore"),
-        descending=request.get("SortOrder") == "Descending",
-        limit=request.get("MaxResults", 100),
-        token=request.get("NextToken"),
+        created(request),
     )
     return {"HumanLoopSummaries": [_summary(loop) for loop in page.items], "NextToken": page.token}
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 from fastapi import FastAPI, Response
 
 from trueground.service.aws.address import service_url
+from trueground.service.aws.lists import created
 from trueground.service.aws.registry import operation
 from trueground.service.engine import human_task_uis
 from trueground.service.engine.errors import NotFound
@@ -42,11 +43,7 @@ def list_(service: Service, request: dict[str, Any]) -> dict[str, Any]:
     page = human_task_uis.list_uis(
         service.db,
         service.settings,
-        created_after=request.get("CreationTimeAfter"),
-        created_before=request.get("CreationTimeBefore"),
-        descending=request.get("SortOrder") == "Descending",
-        limit=request.get("MaxResults", 100),
-        token=request.get("NextToken"),
+        created(request),
     )
     return {"HumanTaskUiSummaries": [_summary(ui) for ui in page.items], "NextToken": page.token}
 

@@ -19,7 +19,7 @@ from trueground.service.engine import audit_log, tags
 from trueground.service.engine.activation_conditions import check_conditions
 from trueground.service.engine.errors import InUse, Invalid, NotFound
 from trueground.service.engine.human_task_uis import ui_of_arn
-from trueground.service.engine.pages import Page, created_between, page_of
+from trueground.service.engine.pages import Created, Page, created_page
 from trueground.service.engine.teams import kind_of, workteam_of_arn
 from trueground.service.settings import ServiceSettings
 from trueground.service.store.database import Database, now
@@ -85,20 +85,11 @@ def describe_flow(db: Database, settings: ServiceSettings, name: str) -> FlowDef
 def list_flows(
     db: Database,
     settings: ServiceSettings,
-    *,
-    created_after: datetime | None = None,
-    created_before: datetime | None = None,
-    descending: bool = False,
-    limit: int = 100,
-    token: str | None = None,
+    wanted: Created,
 ) -> Page[FlowDefinition]:
     """A page of flow definitions by their creation."""
-    table = flow_definitions
-    query = created_between(select(table), table, created_after, created_before)
     with db.read() as connection:
-        page = page_of(
-            connection, query, table.c.created_at, table.c.name, descending=descending, limit=limit, token=token
-        )
+        page = created_page(connection, select(flow_definitions), flow_definitions, wanted)
     return Page([_flow(settings, row) for row in page.items], page.token)
 
 

@@ -23,7 +23,7 @@ from trueground.service.engine.errors import Conflict, Invalid, NotFound
 from trueground.service.engine.flow_definitions import OPEN_LOOPS, find_flow
 from trueground.service.engine.flow_definitions import resource as flow_resource
 from trueground.service.engine.human_task_uis import ui_of_arn
-from trueground.service.engine.pages import Page, created_between, page_of
+from trueground.service.engine.pages import Created, Page, created_page
 from trueground.service.settings import ServiceSettings
 from trueground.service.store.database import Database, now
 from trueground.service.store.tables import (
@@ -87,12 +87,7 @@ def list_loops(
     db: Database,
     settings: ServiceSettings,
     flow_definition_arn: str,
-    *,
-    created_after: datetime | None = None,
-    created_before: datetime | None = None,
-    descending: bool = False,
-    limit: int = 100,
-    token: str | None = None,
+    wanted: Created,
 ) -> Page[HumanLoop]:
     """A page of a flow definition's loops by their creation.
 
@@ -105,10 +100,7 @@ def list_loops(
         known = flow_definition_arn == settings.arn(flow_resource(name))
         if not known or connection.execute(of_flow.limit(1)).first() is None:
             find_flow(connection, name if known else flow_definition_arn)
-        query = created_between(of_flow, table, created_after, created_before)
-        page = page_of(
-            connection, query, table.c.created_at, table.c.name, descending=descending, limit=limit, token=token
-        )
+        page = created_page(connection, of_flow, table, wanted)
     return Page([_loop(settings, row) for row in page.items], page.token)
 
 

@@ -13,7 +13,7 @@ from sqlalchemy.exc import IntegrityError
 from trueground.service import liquid
 from trueground.service.engine import audit_log, tags
 from trueground.service.engine.errors import InUse, Invalid, NotFound
-from trueground.service.engine.pages import Page, created_between, page_of
+from trueground.service.engine.pages import Created, Page, created_page
 from trueground.service.settings import ServiceSettings
 from trueground.service.store.database import Database, now
 from trueground.service.store.tables import human_task_uis
@@ -68,20 +68,11 @@ def describe_ui(db: Database, settings: ServiceSettings, name: str) -> HumanTask
 def list_uis(
     db: Database,
     settings: ServiceSettings,
-    *,
-    created_after: datetime | None = None,
-    created_before: datetime | None = None,
-    descending: bool = False,
-    limit: int = 100,
-    token: str | None = None,
+    wanted: Created,
 ) -> Page[HumanTaskUi]:
     """A page of human task UIs by their creation."""
-    table = human_task_uis
-    query = created_between(select(table), table, created_after, created_before)
     with db.read() as connection:
-        page = page_of(
-            connection, query, table.c.created_at, table.c.name, descending=descending, limit=limit, token=token
-        )
+        page = created_page(connection, select(human_task_uis), human_task_uis, wanted)
     return Page([_ui(settings, row) for row in page.items], page.token)
 
 

@@ -69,13 +69,40 @@ def named_page(
     return page_of(connection, query, column, table.c.name, descending=descending, limit=limit, token=token)
 
 
-def created_between(query: Select[Any], table: Table, after: datetime | None, before: datetime | None) -> Select[Any]:
-    """Only what was created after and before these times."""
-    if after is not None:
-        query = query.where(table.c.created_at > after)
-    if before is not None:
-        query = query.where(table.c.created_at < before)
-    return query
+@dataclass(frozen=True, slots=True)
+class Created:
+    """Which part of a list by creation is asked for.
+
+    Attributes:
+        after, before: only what was created after and before these times.
+        descending: the latest first.
+        limit: items on a page.
+        token: where the page before this one ended. Raises :class:`Invalid` if it is not one of this list.
+    """
+
+    after: datetime | None = None
+    before: datetime | None = None
+    descending: bool = False
+    limit: int = 100
+    token: str | None = None
+
+
+def created_page(connection: Connection, query: Select[Any], table: Table, wanted: Created) -> Page[Row[Any]]:
+    """A page of things with a ``name`` and a ``created_at``, sorted by their creation."""
+    created = table.c.created_at
+    if wanted.after is not None:
+        query = query.where(created > wanted.after)
+    if wanted.before is not None:
+        query = query.where(created < wanted.before)
+    return page_of(
+        connection,
+        query,
+        created,
+        table.c.name,
+        descending=wanted.descending,
+        limit=wanted.limit,
+        token=wanted.token,
+    )
 
 
 def _write(value: Any, key: Any) -> str:
