@@ -87,10 +87,11 @@ class Topics:
     def publish(self, topic: str, messages: Sequence[str]) -> None:
         """Send messages to a topic, in order. Raises :class:`Unreachable`."""
         try:
-            if topic not in self._clients:
-                self._clients[topic] = _client(self._settings, "sns", topic)
+            # Jobs in other threads may share it.
+            client = self._clients.get(topic) or _client(self._settings, "sns", topic)
+            self._clients[topic] = client
             for message in messages:
-                self._clients[topic].publish(TopicArn=topic, Message=message)
+                client.publish(TopicArn=topic, Message=message)
         except (ClientError, BotoCoreError) as error:
             # Its credentials may have been wrong; the next one finds them anew.
             self._clients.pop(topic, None)
