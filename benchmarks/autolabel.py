@@ -24,7 +24,7 @@ from sklearn.datasets import load_digits
 from sklearn.linear_model import LogisticRegression
 
 from trueground.autolabel.choose import AutoLabelSettings
-from trueground.autolabel.features import image_features, reduce_to_pool, text_features
+from trueground.autolabel.features import image_features, text_pool_features
 from trueground.autolabel.simulate import SimulatedRun, simulate_rounds
 
 Features = NDArray[np.float32]
@@ -47,7 +47,7 @@ def pools(folder: Path, name: str, seeds: int) -> Iterator[tuple[Features, NDArr
         with open(folder / name / "data.csv", newline="", encoding="utf-8") as file:
             rows = [(row["text"], row["label"]) for row in csv.DictReader(file)]
         for chosen in samples(len(rows), seeds):
-            features = reduce_to_pool(text_features(rows[i][0] for i in chosen))
+            features = text_pool_features(rows[i][0] for i in chosen)
             yield features, np.array([rows[i][1] for i in chosen])
 
 

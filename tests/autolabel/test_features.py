@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from trueground.autolabel import features
-from trueground.autolabel.features import image_features, reduce_to_pool, text_features
+from trueground.autolabel.features import image_features, text_features, text_pool_features
 from trueground.errors import InputError
 
 
@@ -105,12 +105,11 @@ def test_texts_with_common_words_are_close() -> None:
 
 def test_reducing_to_a_pool_keeps_who_is_near_whom_and_is_deterministic() -> None:
     texts = [f"{topic} number {n}" for topic in ("football match goals", "bank card payment") for n in range(60)]
-    rows = reduce_to_pool(text_features(texts))
+    rows = text_pool_features(texts)
     assert rows.shape == (120, 64)
-    np.testing.assert_array_equal(rows, reduce_to_pool(text_features(texts)))
+    np.testing.assert_array_equal(rows, text_pool_features(texts))
     assert (rows[:60] @ rows[:60].T).mean() > (rows[:60] @ rows[60:].T).mean() + 0.3
 
 
 def test_a_small_pool_is_left_as_it_is() -> None:
-    rows = text_features(["one", "two"])
-    assert reduce_to_pool(rows) is rows
+    np.testing.assert_array_equal(text_pool_features(["one", "two"]), text_features(["one", "two"]))

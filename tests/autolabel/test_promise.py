@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from trueground.autolabel.audit import Settlement, settle_round
-from trueground.autolabel.choose import AutoLabelSettings, RoundPlan, plan_round
+from trueground.autolabel.choose import AutoLabelSettings, Forecast, RoundPlan, plan_round
 from trueground.autolabel.model import LabelModel
 
 
@@ -68,9 +68,7 @@ def simulate(seed: int, noise: float) -> tuple[int, int, int, bool]:
             features,
             human=human,
             machine=machine,
-            classes=["a", "b", "c", "d"],
-            model=model,
-            drawn=drawn,
+            forecast=None if model is None else Forecast.of(model, features, human, drawn),
             settings=settings,
             round=number,
             proposals=proposals,
@@ -108,9 +106,7 @@ def test_the_same_seed_chooses_the_same_objects() -> None:
             features,
             human={},
             machine={},
-            classes=["a"],
-            model=None,
-            drawn=set(),
+            forecast=None,
             settings=AutoLabelSettings(),
             round=1,
             proposals=0,
@@ -131,9 +127,7 @@ def test_later_proposals_spend_what_earlier_ones_left() -> None:
             features,
             human={0: str(truth[0])},
             machine={},
-            classes=["a", "b", "c", "d"],
-            model=None,
-            drawn=set(),
+            forecast=None,
             settings=AutoLabelSettings(0.9, 0.9),
             round=2,
             proposals=proposals,

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from trueground.autolabel.choose import AutoLabelSettings, plan_round
+from trueground.autolabel.choose import AutoLabelSettings, Forecast, plan_round
 from trueground.autolabel.model import LabelModel
 from trueground.autolabel.simulate import SimulatedRun, simulate_rounds
 
@@ -67,9 +67,7 @@ def test_a_round_waits_only_while_what_it_leaves_out_is_worth_asking_and_rounds_
         features,
         human=human,
         machine=set(),
-        classes=["a", "b", "c"],
-        model=model,
-        drawn=set(human),
+        forecast=Forecast.of(model, features, human, set(human)),
         settings=PROMISE,
         round=3,
         proposals=0,
@@ -96,9 +94,7 @@ def test_a_plan_never_asks_about_what_has_a_label() -> None:
         features,
         human=human,
         machine=machine,
-        classes=["a", "b", "c"],
-        model=model,
-        drawn=set(human),
+        forecast=Forecast.of(model, features, human, set(human)),
         settings=PROMISE,
         round=2,
         proposals=1,

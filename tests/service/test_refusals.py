@@ -63,7 +63,7 @@ def assert_nothing_made(service: Any) -> None:
     ("members", "message"),
     [
         ({"LabelingJobAlgorithmsConfig": {"LabelingJobAlgorithmSpecificationArn": "arn:aws:sagemaker:x"}},
-         "LabelingJobAlgorithmsConfig cannot be honoured"),
+         "LabelingJobAlgorithmSpecificationArn cannot be honoured"),
         ({"InputConfig": {"DataSource": {"SnsDataSource": {"SnsTopicArn": "arn:aws:sns:x:000000000000:t.fifo"}}}},
          "SnsDataSource.SnsTopicArn cannot be honoured"),
         ({"Tags": [{"Key": "trueground:streaming", "Value": "maybe"}]}, "trueground:streaming must be yes or no"),

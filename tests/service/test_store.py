@@ -49,7 +49,7 @@ def test_processes_that_start_together_migrate_once(store_url: str) -> None:
     with ThreadPoolExecutor(4) as pool:
         list(pool.map(start, range(4)))
     with closing(Database(store_url)) as store, store.read() as connection:
-        assert connection.execute(text("SELECT version_num FROM alembic_version")).scalars().all() == ["0002"]
+        assert connection.execute(text("SELECT version_num FROM alembic_version")).scalars().all() == ["0003"]
 
 
 def test_a_block_that_fails_leaves_nothing_behind(store: Database, people: Callable[[int], list[str]]) -> None:

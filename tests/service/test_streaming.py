@@ -215,7 +215,7 @@ def test_a_label_is_kept_before_it_is_sent_and_sent_again_after_a_crash(
 
     def tick(finisher: Finisher) -> None:
         finisher.tick()
-        eventually(lambda: all(future.done() for future in finisher._finishing.values()))
+        eventually(finisher.is_idle)
         finisher.tick()
 
     tick(Finisher(store, settings.storage(), settings))

@@ -48,7 +48,9 @@ class RoundPlan:
     """What a round asks people, and what it would label by machine. Lists hold object numbers.
 
     ``proposal`` is in order of confidence, ``proposal_classes`` and ``proposal_confidence`` belong to it; ``audit`` is
-    a random sample of it. ``delta`` is the chance of failure that this round may spend.
+    a random sample of it. ``delta`` is the chance of failure that this round may spend. ``reserve`` holds what to ask
+    next, in this order, where people would have nothing to do before the round is over. ``at_random``: query and
+    reserve were drawn at random, as they are without a forecast.
     """
 
     query: list[int]
@@ -58,6 +60,30 @@ class RoundPlan:
     proposal_confidence: list[float] = field(default_factory=list)
     accuracy: float = 0.95
     delta: float = 0.05
+    reserve: list[int] = field(default_factory=list)
+    at_random: bool = False
+
+
+@dataclass(frozen=True)
+class Forecast:
+    """What a model says of all objects, and how right it was where that is known.
+
+    ``shares`` is ``[objects, classes]``; ``known`` and ``right`` are of labeled objects that are like the open ones and
+    that it has not learned from: how sure it is of each, and whether that is the label.
+    """
+
+    classes: Sequence[str]
+    shares: NDArray[np.float64]
+    known: NDArray[np.float64]
+    right: NDArray[np.bool_]
+
+    @classmethod
+    def of(
+        cls, model: LabelModel, features: NDArray[np.float32], human: Mapping[int, str], drawn: Container[int]
+    ) -> Forecast:
+        """The forecast of a model that was trained on all human labels, in the order of their numbers."""
+        known, right = _known(model, human, drawn)
+        return cls(model.classes_.tolist(), model.predict_proba(features), known, right)
 
 
 def plan_round(
@@ -65,21 +91,20 @@ def plan_round(
     *,
     human: Mapping[int, str],
     machine: Container[int],
-    classes: Sequence[str],
-    model: LabelModel | None,
-    drawn: Container[int],
+    forecast: Forecast | None,
     settings: AutoLabelSettings,
     round: int,
     proposals: int,
     budget: int,
     seed: int,
     rounds: int | None = None,
+    reserve: int = 0,
 ) -> RoundPlan:
     """Plan one round.
 
-    Without a model, people get a random sample. With one, it proposes the objects it is sure of if an audit of them is
-    likely to pass and worth its price; the rest of the budget goes to the objects with the smallest margin between the
-    two likeliest classes, chosen to differ from each other.
+    Without a forecast, people get a random sample. With one, the model proposes the objects it is sure of if an audit
+    of them is likely to pass and worth its price; the rest of the budget goes to the objects with the smallest margin
+    between the two likeliest classes, chosen to differ from each other.
 
     It does not propose at the first chance. What a proposal leaves out is the hardest, and ends with people; while that
     is more than the budget, asking it first costs nothing, and a surer model then proposes nearly all of the rest at
@@ -88,9 +113,7 @@ def plan_round(
     Args:
         features: of all objects, ``[objects, features]``.
         human, machine: what has a label.
-        classes: all classes (the model may have seen fewer).
-        model: the last round's, trained on all human labels in the order of their numbers.
-        drawn: human-labeled objects that were chosen at random: only they tell what to expect of the others.
+        forecast: what the last round's model says of all objects.
         settings: the promise.
         round: this round, from 1.
         proposals: how many earlier rounds proposed something, accepted or not.
@@ -98,21 +121,25 @@ def plan_round(
         seed: decides what is drawn at random.
         rounds: the most rounds, the last of which leaves nothing open. The two rounds before it do not wait; without
             the number, no round does.
+        reserve: how many more objects to name.
     """
     randomness = np.random.default_rng([seed, round])
     open_objects = np.array([i for i in range(len(features)) if i not in human and i not in machine], dtype=np.int64)
     # Each proposal spends its share of what the earlier ones left, so that all together never spend more than is there.
     delta = (1 - settings.confidence) * SPENDING * (1 - SPENDING) ** proposals
-    if model is None or not len(open_objects):
-        drawn = randomness.choice(open_objects, min(budget, len(open_objects)), replace=False)
-        return RoundPlan(sorted(drawn.tolist()), accuracy=settings.accuracy, delta=delta)
-    shares = model.predict_proba(features[open_objects])
+    if forecast is None or not len(open_objects):
+        drawn = randomness.choice(open_objects, min(budget + reserve, len(open_objects)), replace=False).tolist()
+        return RoundPlan(
+            sorted(drawn[:budget]), accuracy=settings.accuracy, delta=delta, reserve=drawn[budget:], at_random=True
+        )
+    shares = forecast.shares[open_objects]
     sure = shares.max(axis=1)
     order = np.argsort(-sure, kind="stable")
     last_chance = rounds is not None and round >= rounds - 1
     size, sample = _proposal_size(
         sure[order],
-        *_known(model, human, drawn),
+        forecast.known,
+        forecast.right,
         settings.accuracy,
         delta,
         least=0.0 if last_chance else WORTHWHILE,
@@ -123,15 +150,17 @@ def plan_round(
     proposed = order[:size]
     audit = randomness.choice(open_objects[proposed], sample, replace=False) if size else np.array([], dtype=np.int64)
     rest = order[size:]
-    query = _unlike(features[open_objects[rest]], shares[rest], max(0, budget - len(audit)))
+    count = max(0, budget - len(audit))
+    unsure = open_objects[rest][_unlike(features[open_objects[rest]], shares[rest], count + reserve)].tolist()
     return RoundPlan(
-        query=sorted(open_objects[rest][query].tolist()),
+        query=sorted(unsure[:count]),
         audit=sorted(audit.tolist()),
         proposal=open_objects[proposed].tolist(),
-        proposal_classes=[str(model.classes_[k]) for k in shares[proposed].argmax(axis=1)],
+        proposal_classes=[str(forecast.classes[k]) for k in shares[proposed].argmax(axis=1)],
         proposal_confidence=[float(value) for value in sure[proposed]],
         accuracy=settings.accuracy,
         delta=delta,
+        reserve=unsure[count:],
     )
 
 

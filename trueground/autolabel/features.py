@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,6 +12,9 @@ from PIL import Image, ImageOps
 
 from trueground.errors import InputError
 from trueground.manifests.images import FORMATS
+
+if TYPE_CHECKING:
+    from scipy.sparse import csr_array
 
 SIDE = 32
 """Side of the raster that an image is brought to first."""
@@ -55,34 +59,50 @@ def text_features(texts: Iterable[str]) -> NDArray[np.float32]:
     """Texts as ``[n, 4096]`` numbers: words with pairs of words, and parts of words, each hashed to 2048 places.
 
     Signed hashing keeps inner products right on average (Weinberger et al., ICML 2009). For the objects of one run,
-    :func:`reduce_to_pool` makes more of them.
+    :func:`text_pool_features` makes more of them.
     """
-    from sklearn.feature_extraction.text import HashingVectorizer
-
     lines = list(texts)
     if not lines:
         return np.zeros((0, 2 * HASHED), dtype=np.float32)
-    words = HashingVectorizer(n_features=HASHED, ngram_range=(1, 2), norm=None)
-    parts = HashingVectorizer(n_features=HASHED, analyzer="char_wb", ngram_range=(3, 5), norm=None)
-    blocks = []
-    for vectorizer, weight in ((words, 1.0), (parts, PARTS_WEIGHT)):
-        counts = vectorizer.transform(lines).toarray().astype(np.float32)
-        blocks.append(weight * _unit(np.sign(counts) * np.log1p(np.abs(counts))))
-    return np.concatenate(blocks, axis=1)
+    features: NDArray[np.float32] = _hashed(lines).toarray()
+    return features
 
 
-def reduce_to_pool(features: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Features ``[n, d]`` in the (at most 64) directions in which these objects differ most, scaled to unit length.
+def text_pool_features(texts: Iterable[str]) -> NDArray[np.float32]:
+    """Texts in the (at most 64) directions in which these ones differ most, ``[n, 64]``, scaled to unit length.
 
     Latent semantic analysis (Deerwester et al., JASIS 1990): it learns from unlabeled objects which words go together,
     so fewer labels are needed. The result is only comparable within this pool.
     """
     from sklearn.utils.extmath import randomized_svd
 
-    if min(features.shape) <= POOL_FEATURES:
-        return features
-    left, values, _ = randomized_svd(features, POOL_FEATURES, n_iter=4, random_state=0)
+    lines = list(texts)
+    if len(lines) <= POOL_FEATURES:
+        return text_features(lines)
+    left, values, _ = randomized_svd(_hashed(lines), POOL_FEATURES, n_iter=4, random_state=0)
     return _unit((left * values).astype(np.float32))
+
+
+def width_of(media: str) -> int:
+    """How many features an image or a text has, each by itself."""
+    width: int = (text_features([]) if media == "text" else image_features([])).shape[1]
+    return width
+
+
+def _hashed(lines: Sequence[str]) -> csr_array:
+    """The features of texts, most of which are 0."""
+    from scipy.sparse import hstack
+    from sklearn.feature_extraction.text import HashingVectorizer
+    from sklearn.preprocessing import normalize
+
+    words = HashingVectorizer(n_features=HASHED, ngram_range=(1, 2), norm=None, dtype=np.float32)
+    parts = HashingVectorizer(n_features=HASHED, analyzer="char_wb", ngram_range=(3, 5), norm=None, dtype=np.float32)
+    blocks = []
+    for vectorizer, weight in ((words, 1.0), (parts, PARTS_WEIGHT)):
+        counts = vectorizer.transform(lines)
+        counts.data = np.sign(counts.data) * np.log1p(np.abs(counts.data))
+        blocks.append(normalize(counts) * np.float32(weight))
+    return hstack(blocks, format="csr", dtype=np.float32)
 
 
 def _raster(content: bytes) -> NDArray[np.float32]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -9,12 +10,14 @@ from numpy.typing import ArrayLike, NDArray
 from sklearn.base import BaseEstimator, ClassifierMixin
 
 from trueground.errors import InputError
+from trueground.tasks.base import Label
 
 LANDMARKS = 800
 """Training rows that span the function; with no more rows than this, the solution is the exact one."""
 WIDTHS = (0.25, 0.5, 1.0, 2.0)
 RIDGES = (1e-4, 1e-3, 1e-2, 1e-1, 1.0)
 CHUNK = 4096
+LEAST_WEIGHT = 0.05
 FORMAT = 1
 STATE = {
     "classes_",
@@ -85,6 +88,21 @@ class LabelModel(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         self.targets_ = targets
         return self
 
+    @classmethod
+    def learn(cls, X: ArrayLike, labels: Sequence[Label]) -> LabelModel | None:
+        """A model of human labels, each weighing as much as it is sure; ``None`` where they are of one class only.
+
+        Ground Truth writes a confidence of 0 where one person answered alone; that says nothing against a label.
+        """
+        targets = np.array([label.value for label in labels])
+        if len(set(targets.tolist())) < 2:
+            return None
+        return cls().fit(X, targets, sample_weight=np.array([weight_of(label) for label in labels]))
+
+    def accuracy(self) -> float:
+        """The share of its training rows that it is right about without having learned from them."""
+        return float(np.mean(self.left_out_confidence()[1]))
+
     @property
     def width(self) -> int:
         """The number of features of each object."""
@@ -145,6 +163,11 @@ class LabelModel(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         for name, value in state.items():
             setattr(model, name, value)
         return model
+
+
+def weight_of(label: Label) -> float:
+    """How much a label counts in training: its confidence, which Ground Truth writes as 0.00 for one person alone."""
+    return 1.0 if label.human and label.confidence == 0 else max(label.confidence, LEAST_WEIGHT)
 
 
 def _scale(rows: NDArray[np.float64]) -> NDArray[np.float64]:

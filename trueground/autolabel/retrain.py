@@ -10,11 +10,9 @@ from trueground.autolabel.rounds import compute_features
 from trueground.errors import InputError
 from trueground.manifests import object_key, read_manifest
 from trueground.run import Run
-from trueground.tasks.base import Label
 
 SMALLEST_SPLIT = 10
 """Objects that training and test must each have."""
-LEAST_WEIGHT = 0.05
 
 
 def in_test_split(key: str, share: float) -> bool:
@@ -42,7 +40,7 @@ def retrain(run: Run, labels_uri: str) -> dict[str, Any]:
     import numpy as np
 
     from trueground.autolabel.evaluate import compare_models, model_card
-    from trueground.autolabel.model import LabelModel
+    from trueground.autolabel.model import LabelModel, weight_of
 
     attribute, share = run.project.label_attribute, run.project.retrain.test_share
     lines, labels = [], []
@@ -62,7 +60,7 @@ def retrain(run: Run, labels_uri: str) -> dict[str, Any]:
             hint=f"At least {SMALLEST_SPLIT} of each and two classes are needed.",
         )
     features = compute_features(run, lines)
-    weights = np.array([_weight(label) for label in labels])
+    weights = np.array([weight_of(label) for label in labels])
     challenger = LabelModel().fit(features[train], values[train], sample_weight=weights[train])
     models = paths.join(run.project.output, "models")
     champion_uri = paths.join(models, "champion.skops")
@@ -103,8 +101,3 @@ def retrain(run: Run, labels_uri: str) -> dict[str, Any]:
         "model": paths.join(own, "model.skops"),
         "card": paths.join(own, "card.md"),
     }
-
-
-def _weight(label: Label) -> float:
-    """How much a label counts: its confidence, which Ground Truth writes as 0.00 where one person answered alone."""
-    return 1.0 if label.human and label.confidence == 0 else max(label.confidence, LEAST_WEIGHT)

@@ -91,8 +91,6 @@ def train(run: Run, number: int) -> dict[str, Any]:
     Returns:
         What to log: training objects, and the accuracy by leave-one-out against the consolidated labels.
     """
-    import numpy as np
-
     from trueground.autolabel.model import LabelModel
 
     human = human_labels(run, number)
@@ -102,15 +100,12 @@ def train(run: Run, number: int) -> dict[str, Any]:
     index = {object_key(line): position for position, line in enumerate(objects)}
     # In the order of the manifest, as plan_round expects it.
     keys = [key for key in index if key in human]
-    targets = np.array([human[key].value for key in keys])
-    if len(set(targets.tolist())) < 2:
-        return {"objects": len(keys), "skipped": "people gave fewer than two classes so far"}
     rows = features(run, objects)[[index[key] for key in keys]]
-    weights = np.array([max(human[key].confidence, 0.05) for key in keys])
-    model = LabelModel().fit(rows, targets, sample_weight=weights)
+    model = LabelModel.learn(rows, [human[key] for key in keys])
+    if model is None:
+        return {"objects": len(keys), "skipped": "people gave fewer than two classes so far"}
     run.storage.write_bytes(run.uri("rounds", str(number), "model.skops"), model.to_bytes())
-    guesses = np.asarray(model.classes_)[np.argmax(model.leave_one_out_proba_, axis=1)]
-    return {"objects": len(keys), "leave_one_out_accuracy": round(float(np.mean(guesses == targets)), 4)}
+    return {"objects": len(keys), "leave_one_out_accuracy": round(model.accuracy(), 4)}
 
 
 def auto_label(run: Run, number: int) -> dict[str, Any]:
@@ -203,11 +198,12 @@ def features(run: Run, objects: list[DataObject]) -> NDArray[np.float32]:
         rows: NDArray[np.float32] = np.load(io.BytesIO(run.storage.read_bytes(uri)), allow_pickle=False)
         if len(rows) == len(objects):
             return rows
-    rows = compute_features(run, objects)
     if run.task_type.media == "text":
-        from trueground.autolabel.features import reduce_to_pool
+        from trueground.autolabel.features import text_pool_features
 
-        rows = reduce_to_pool(rows)
+        rows = text_pool_features(line[run.task_type.source_key] for line in objects)
+    else:
+        rows = compute_features(run, objects)
     buffer = io.BytesIO()
     np.save(buffer, rows, allow_pickle=False)
     run.storage.write_bytes(uri, buffer.getvalue())
@@ -232,16 +228,16 @@ def _plan(
     human: dict[str, Label],
     machine: dict[str, Label],
 ) -> Any:
-    from trueground.autolabel.choose import AutoLabelSettings, plan_round
+    from trueground.autolabel.choose import AutoLabelSettings, Forecast, plan_round
 
     promise, rounds = run.project.auto_label, run.project.rounds
+    rows, model = features(run, objects), _model(run, number - 1)
+    by_index = {i: human[key].value for i, key in enumerate(keys) if key in human}
     return plan_round(
-        features(run, objects),
-        human={i: human[key].value for i, key in enumerate(keys) if key in human},
+        rows,
+        human=by_index,
         machine={i for i, key in enumerate(keys) if key in machine},
-        classes=run.categories,
-        model=_model(run, number - 1),
-        drawn=_drawn(run, number - 1),
+        forecast=None if model is None else Forecast.of(model, rows, by_index, _drawn(run, number - 1)),
         settings=AutoLabelSettings(accuracy=promise.accuracy, confidence=promise.confidence),
         round=number,
         proposals=sum(bool(_read_plan(run, earlier).get("proposal")) for earlier in range(1, number)),

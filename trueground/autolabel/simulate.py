@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from trueground.autolabel.audit import settle_round
-from trueground.autolabel.choose import AutoLabelSettings, plan_round
+from trueground.autolabel.choose import AutoLabelSettings, Forecast, plan_round
 from trueground.autolabel.model import LabelModel
 
 
@@ -73,9 +73,7 @@ def simulate_rounds(
             features,
             human=human,
             machine=machine,
-            classes=classes,
-            model=model,
-            drawn=drawn,
+            forecast=None if model is None else Forecast.of(model, features, human, drawn),
             settings=settings,
             round=number,
             proposals=proposals,

@@ -9,6 +9,7 @@ from typing import Any
 from fastapi import Request
 
 from trueground.service import liquid
+from trueground.service.engine.auto_labeling import AutoLabeling
 from trueground.service.engine.background import Background
 from trueground.service.engine.finisher import Finisher
 from trueground.service.engine.ip_ranges import IpRanges
@@ -52,6 +53,7 @@ class Service:
         background: list[Background] = [
             Finisher(db, storage, settings),
             Preparer(db, storage, settings),
+            AutoLabeling(db, storage, settings),
             StreamSource(db, storage, settings),
             LoopEnds(db, storage, settings),
             Notices(db, settings, signer),

@@ -117,7 +117,8 @@ def _for_workteam(job: jobs.Job, account: str) -> dict[str, Any]:
 
 def _state(job: jobs.Job) -> dict[str, Any]:
     """What a description and a line of the list have in common."""
-    labeled = job.human_labeled + job.already_labeled
+    labeled = job.human_labeled + job.machine_labeled + job.already_labeled
+    output = {"OutputDatasetS3Uri": job.output_manifest, "FinalActiveLearningModelArn": job.final_model}
     return {
         "LabelingJobName": job.name,
         "LabelingJobArn": job.arn,
@@ -125,12 +126,12 @@ def _state(job: jobs.Job) -> dict[str, Any]:
         "LabelCounters": {
             "TotalLabeled": labeled,
             "HumanLabeled": job.human_labeled,
-            "MachineLabeled": 0,
+            "MachineLabeled": job.machine_labeled,
             "FailedNonRetryableError": job.failed,
             "Unlabeled": job.objects - labeled - job.failed,
         },
         "FailureReason": job.failure_reason,
         "CreationTime": job.created_at,
         "LastModifiedTime": job.modified_at,
-        "LabelingJobOutput": {"OutputDatasetS3Uri": job.output_manifest} if job.status in _ENDED else None,
+        "LabelingJobOutput": output if job.status in _ENDED else None,
     }

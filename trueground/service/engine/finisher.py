@@ -9,24 +9,33 @@ import logging
 import time
 from collections import Counter
 from collections.abc import Callable
-from concurrent.futures import Future
 from datetime import timedelta
 from typing import Any
 
 from sqlalchemy import Connection, Row, func, select, update
 
-from trueground.service.engine import adaptive, events, gold, post_function, stream_labels, stream_source, streaming
+from trueground.service.engine import (
+    adaptive,
+    auto_labeling,
+    gold,
+    job_ends,
+    label_rounds,
+    post_function,
+    stream_labels,
+    stream_source,
+    streaming,
+)
 from trueground.service.engine.assignment import expire_leases
 from trueground.service.engine.background import Background
 from trueground.service.engine.function_calls import REASON_CHARACTERS, FunctionCalls, reason_of
 from trueground.service.engine.functions import own_function
-from trueground.service.engine.job_rows import EXPIRED, OPEN, count_states, end_of_open_objects
-from trueground.service.engine.jobs import remove_abandoned, resource
-from trueground.service.engine.output import NO_LABEL, Output
-from trueground.service.engine.threads import in_thread
+from trueground.service.engine.job_rows import OPEN, answer_counts, has_objects
+from trueground.service.engine.jobs import remove_abandoned
+from trueground.service.engine.output import Output
+from trueground.service.engine.threads import Asides, Failures
 from trueground.service.settings import ServiceSettings
 from trueground.service.store.database import Database, now
-from trueground.service.store.tables import IS_LEASED, answers, assignments, data_objects, labeling_jobs
+from trueground.service.store.tables import IS_LEASED, assignments, data_objects, labeling_jobs
 from trueground.storage import Storage
 
 log = logging.getLogger(__name__)
@@ -44,7 +53,6 @@ EXEMPT = 10
 """A job of fewer objects is not stopped for it."""
 IDLE = timedelta(days=10)
 """A streaming job that gets no object for so long is stopped, as on AWS."""
-NOTHING_LABELED = "No data object was labeled before the task availability lifetime ended"
 
 
 class Finisher(Background):
@@ -57,12 +65,10 @@ class Finisher(Background):
         self._storage, self._settings = storage, settings
         self._calls = FunctionCalls(settings)
         self._topics = stream_source.Topics(settings)
-        # Failures of a job in a row, and when to try it again.
-        self._failures: dict[int, tuple[int, float]] = {}
+        self._failures = Failures()
         # When the files of a job's answers are to be written next.
         self._write_again: dict[int, float] = {}
-        # Jobs that are finished in threads of their own.
-        self._finishing: dict[int, Future[None]] = {}
+        self._asides = Asides()
 
     def tick(self) -> None:
         """Look at every job that has not ended, once."""
@@ -73,16 +79,20 @@ class Finisher(Background):
                 .where(labeling_jobs.c.kind == "labeling", labeling_jobs.c.status.in_(("InProgress", "Stopping")))
                 .order_by(labeling_jobs.c.created_at)
             ).all()
+        self._asides.keep_only({job.id for job in jobs})
         for job in jobs:
-            failures, again = self._failures.get(job.id, (0, 0.0))
-            if self._stopping.is_set() or time.monotonic() < again:
+            if self._stopping.is_set() or not self._failures.may_try(job.id):
                 continue
             try:
                 self._advance(job)
-                if job.id not in self._finishing:
-                    self._failures.pop(job.id, None)
+                if job.id not in self._asides:
+                    self._failures.forget(job.id)
             except Exception as error:
-                self._note_failure(job, failures + 1, error)
+                self._note_failure(job, error)
+
+    def is_idle(self) -> bool:
+        """Whether none of its threads is at work."""
+        return self._asides.are_done()
 
     def _advance(self, job: Row[Any]) -> None:
         if job.ended_at is None:
@@ -100,7 +110,8 @@ class Finisher(Background):
             self._write_again.pop(job.id, None)
             job = self._again(job)
             self._write_answered(job)
-        if job.objects < LARGE and own_function(job.post_function, self._settings) is None:
+        slow = job.auto_accuracy is not None or own_function(job.post_function, self._settings) is not None
+        if job.objects < LARGE and not slow:
             self._finish(job, self._output(job))
         else:
             self._aside(job, self._finish)
@@ -115,8 +126,8 @@ class Finisher(Background):
             if self._end_if_due(job):
                 job = self._again(job)
         with self._db.read() as connection:
-            answered = _has(connection, job.id, data_objects.c.state == "answered")
-        if answered or job.ended_at is not None or job.id in self._finishing:
+            answered = has_objects(connection, job.id, data_objects.c.state == "answered")
+        if answered or job.ended_at is not None or job.id in self._asides:
             # A topic may be slow, and a function may take a quarter of an hour.
             self._aside(job, self._settle_stream)
 
@@ -135,17 +146,15 @@ class Finisher(Background):
         if function is not None:
             post_function.consolidate(output, function, self._calls)
         unlabeled = output.write_labels()
+        if job.auto_accuracy is not None:
+            auto_labeling.write_final_model(output)
         with self._db.write() as connection:
-            _complete(connection, job, unlabeled)
+            job_ends.complete(connection, job, unlabeled)
         log.info("labeling job %s has ended", job.name)
 
     def _aside(self, job: Row[Any], work: Callable[[Row[Any], Output], None]) -> None:
         """Work in a thread of its own: a function may take a quarter of an hour. Raises what went wrong in it."""
-        running = self._finishing.get(job.id)
-        if running is not None:
-            if running.done():
-                del self._finishing[job.id]
-                running.result()
+        if self._asides.collect(job.id):
             return
 
         def keep_lease() -> None:
@@ -159,14 +168,16 @@ class Finisher(Background):
             finally:
                 self._db.changed.set()
 
-        self._finishing[job.id] = in_thread(f"finishing-{job.name}", finish)
+        self._asides.begin(job.id, f"finishing-{job.name}", finish)
 
     def _may_write(self, job: Row[Any]) -> bool:
         """Whether it is time to write the answers of a job that goes on, or nothing else is left to do."""
         at = time.monotonic()
-        if job.most_workers is None and at < self._write_again.get(job.id, 0.0):
+        # Adaptive jobs and those with automated labeling go on only after that.
+        waits = job.most_workers is None and job.auto_accuracy is None
+        if waits and at < self._write_again.get(job.id, 0.0):
             with self._db.read() as connection:
-                if _has(connection, job.id, data_objects.c.state.in_(OPEN)):
+                if has_objects(connection, job.id, data_objects.c.state.in_(OPEN)):
                     return False
         self._write_again[job.id] = at + WRITE_EVERY * self._interval
         return True
@@ -188,13 +199,13 @@ class Finisher(Background):
             if job.ended_at is None and (again := adaptive.ask_more(self._db, job, positions)):
                 positions = [position for position in positions if position not in again]
             with self._db.read() as connection:
-                before = _answer_counts(connection, job.id, positions)
+                before = answer_counts(connection, job.id, positions)
             output.write_responses(positions)
             with self._db.write(routine=True) as connection:
                 written = (data_objects.c.job_id == job.id) & data_objects.c.position.in_(positions)
                 # What was edited meanwhile is written once more. The lock comes first, so that no edit is under way.
                 connection.execute(select(data_objects.c.position).where(written).with_for_update())
-                after = _answer_counts(connection, job.id, positions)
+                after = answer_counts(connection, job.id, positions)
                 unchanged = [position for position in positions if before[position] == after[position]]
                 connection.execute(
                     update(data_objects)
@@ -205,7 +216,8 @@ class Finisher(Background):
     def _end_if_due(self, job: Row[Any]) -> bool:
         """End the job if nothing is left to ask, its time is over, or it is being stopped and nobody is at it."""
         with self._db.read() as connection:
-            done = not _has(connection, job.id, data_objects.c.state.in_((*OPEN, "answered")))
+            done = not has_objects(connection, job.id, data_objects.c.state.in_((*OPEN, "answered")))
+            done = done and (job.auto_accuracy is None or label_rounds.are_over(connection, job))
             if job.streaming and job.status == "InProgress":
                 done = done and now() - job.modified_at > IDLE
             held = select(assignments.c.id).where(assignments.c.job_id == job.id, IS_LEASED)
@@ -217,48 +229,37 @@ class Finisher(Background):
         if not done and not expired and failed is None:
             return False
         with self._db.write() as connection:
-            _end(connection, job, failing=expired and job.status == "InProgress", because=failed)
+            job_ends.end(connection, job, failing=expired and job.status == "InProgress", because=failed)
         return True
 
     def _output(self, job: Row[Any], renew: Callable[[], object] | None = None) -> Output:
         storage = self._storage.with_kms_key(job.request["OutputConfig"].get("KmsKeyId"))
         return Output(self._db, storage, self._settings, job, renew or self.keep_lease)
 
-    def _note_failure(self, job: Row[Any], failures: int, error: Exception) -> None:
+    def _note_failure(self, job: Row[Any], error: Exception) -> None:
+        failures = self._failures.add(job.id)
         log.error("labeling job %s cannot go on (attempt %d)", job.name, failures, exc_info=error)
-        self._failures[job.id] = (failures, time.monotonic() + min(2.0**failures, 60.0))
         # Files that cannot be written now may be written later, and answers must not be given up for that.
         if failures < ATTEMPTS or isinstance(error, OSError):
             return
         reason = f"The output could not be made: {reason_of(error)}"[:REASON_CHARACTERS]
         with self._db.write() as connection:
-            _end(connection, job, failing=False)
-            _close(connection, job, "Failed", reason)
-
-
-def _answer_counts(connection: Connection, job_id: int, positions: list[int]) -> Counter[int]:
-    """How many answers, edits among them, there are to each of these objects."""
-    query = select(answers.c.position, func.count()).where(
-        answers.c.job_id == job_id, answers.c.position.in_(positions)
-    )
-    return Counter(
-        {position: count for position, count in connection.execute(query.group_by(answers.c.position)).all()}
-    )
-
-
-def _has(connection: Connection, job_id: int, condition: Any) -> bool:
-    query = select(data_objects.c.position).where(data_objects.c.job_id == job_id, condition).limit(1)
-    return connection.execute(query).first() is not None
+            job_ends.end(connection, job, failing=False)
+            job_ends.close(connection, job, "Failed", reason)
 
 
 def _too_many_failed(connection: Connection, job: Row[Any]) -> str | None:
     """Why a job must not go on, if more than a tenth of its first objects failed."""
+    these = data_objects.c.position < FIRST
     first = min(job.objects, FIRST)
+    if job.auto_accuracy is not None:
+        these = data_objects.c.iteration == 1
+        first = connection.scalar(select(func.count()).where(data_objects.c.job_id == job.id, these)) or 0
     if first < EXEMPT:
         return None
     reasons = connection.scalars(
         select(data_objects.c.failure_reason)
-        .where(data_objects.c.job_id == job.id, data_objects.c.state == "failed", data_objects.c.position < first)
+        .where(data_objects.c.job_id == job.id, data_objects.c.state == "failed", these)
         .order_by(data_objects.c.position)
     ).all()
     if 10 * len(reasons) <= first:
@@ -266,86 +267,3 @@ def _too_many_failed(connection: Connection, job: Row[Any]) -> str | None:
     ((reason, times),) = Counter(reasons).most_common(1)
     told = f"{len(reasons)} of the first {first} data objects failed, more than a tenth. The most frequent reason"
     return f"{told} ({times} times): {reason}"[:REASON_CHARACTERS]
-
-
-def _end(connection: Connection, job: Row[Any], *, failing: bool, because: str | None = None) -> None:
-    """Take no more answers. What has at least one is labeled from those; the rest fails, or stays unlabeled.
-
-    ``because``: why the job is stopped and fails as a whole.
-    """
-    query = select(labeling_jobs.c.ended_at).where(labeling_jobs.c.id == job.id).with_for_update()
-    if connection.scalar(query) is not None:
-        return
-    connection.execute(update(assignments).where(assignments.c.job_id == job.id, IS_LEASED).values(state="expired"))
-    connection.execute(
-        update(data_objects)
-        .where(data_objects.c.job_id == job.id, data_objects.c.state.in_(OPEN))
-        .values(**end_of_open_objects(EXPIRED if failing else None))
-    )
-    if job.streaming:
-        # What was labeled was handed out, and cannot be edited.
-        _set_ended(connection, job, because)
-        return
-    # An edit may have come while the file was being written. From now on there are none, so it is written once more.
-    edited = select(answers.c.position).where(answers.c.job_id == job.id, answers.c.revision > 0)
-    connection.execute(
-        update(data_objects)
-        .where(data_objects.c.job_id == job.id, data_objects.c.state == "written", data_objects.c.position.in_(edited))
-        .values(state="answered")
-    )
-    _set_ended(connection, job, because)
-
-
-def _set_ended(connection: Connection, job: Row[Any], because: str | None) -> None:
-    connection.execute(
-        update(labeling_jobs)
-        .where(labeling_jobs.c.id == job.id)
-        .values(ended_at=now(), modified_at=now(), failure_reason=because)
-    )
-
-
-def _complete(connection: Connection, job: Row[Any], unlabeled: list[int]) -> None:
-    """All files are there: say so."""
-    current = connection.execute(
-        select(labeling_jobs.c.status, labeling_jobs.c.stop_requested_at, labeling_jobs.c.failure_reason)
-        .where(labeling_jobs.c.id == job.id)
-        .with_for_update()
-    ).one()
-    if current.status not in ("InProgress", "Stopping"):
-        return
-    for start in range(0, len(unlabeled), BATCH):
-        connection.execute(
-            update(data_objects)
-            .where(
-                data_objects.c.job_id == job.id,
-                data_objects.c.position.in_(unlabeled[start : start + BATCH]),
-            )
-            .values(state="failed", failure_reason=NO_LABEL)
-        )
-    reason = current.failure_reason or _nothing_labeled(connection, job)
-    stopped = current.stop_requested_at is not None or job.withheld
-    _close(connection, job, "Failed" if reason else "Stopped" if stopped else "Completed", reason)
-
-
-def _close(connection: Connection, job: Row[Any], status: str, reason: str | None) -> None:
-    """The job's last status, and the event that tells of it; once."""
-    at = now()
-    closed = connection.execute(
-        update(labeling_jobs)
-        .where(labeling_jobs.c.id == job.id, labeling_jobs.c.status.in_(("InProgress", "Stopping")))
-        .values(status=status, failure_reason=reason, modified_at=at)
-    )
-    if closed.rowcount:
-        detail = {"LabelingJobStatus": status}
-        events.record(connection, resource=resource(job.name), detail_type=events.LABELING_JOB, detail=detail, at=at)
-
-
-def _nothing_labeled(connection: Connection, job: Row[Any]) -> str | None:
-    """Why a job failed whose objects all did."""
-    counts = count_states(connection, job.id)
-    if not counts.get("failed") or any(counts.get(state) for state in ("written", "labeled", "machine")):
-        return None
-    this = (data_objects.c.job_id == job.id) & (data_objects.c.state == "failed")
-    query = select(data_objects.c.failure_reason).where(this).group_by(data_objects.c.failure_reason)
-    reason: str = connection.scalars(query.order_by(func.count().desc(), data_objects.c.failure_reason)).first() or ""
-    return NOTHING_LABELED if reason == EXPIRED else reason

@@ -194,7 +194,6 @@ def _make_queue(
             categories=[],
             label_config={},
             objects=0,
-            withheld=False,
             created_at=at,
             modified_at=at,
             available_until=NEVER,

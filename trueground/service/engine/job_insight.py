@@ -12,7 +12,7 @@ from typing import Any
 from sqlalchemy import ColumnElement, Connection, Integer, Row, Text, cast, func, select, update
 
 from trueground import storage as paths
-from trueground.service.engine import audit_log
+from trueground.service.engine import audit_log, label_rounds
 from trueground.service.engine.errors import Invalid
 from trueground.service.engine.functions import find_task_type
 from trueground.service.engine.job_options import PRIORITIES
@@ -64,6 +64,22 @@ class Happening:
 
 
 @dataclass(frozen=True, slots=True)
+class RoundInsight:
+    """One round of automated labeling. Counts are data objects."""
+
+    number: int
+    asked: int
+    proposed: int
+    audited: int
+    wrong: int
+    """Audited ones that people labeled otherwise than the machine."""
+    accepted: int | None
+    """Labeled by the machine; ``None`` while the round goes on."""
+    error_bound: float | None
+    """The largest plausible share of wrong labels among them; among the proposed, where none was accepted."""
+
+
+@dataclass(frozen=True, slots=True)
 class JobInsight:
     """One job, looked at closely."""
 
@@ -79,6 +95,10 @@ class JobInsight:
     """By worker id, for those who were given gold objects or are paused."""
     events: Sequence[Happening]
     """The newest first."""
+    rounds: Sequence[RoundInsight]
+    """Of automated labeling, the first one first."""
+    promise: tuple[float, float] | None
+    """Of automated labeling: the share of machine labels that is right, and how sure that is."""
 
 
 def job_insight(db: Database, name: str) -> JobInsight:
@@ -95,6 +115,8 @@ def job_insight(db: Database, name: str) -> JobInsight:
             failures=_failures(connection, job.id),
             gold=_gold(connection, job.id),
             events=_events(connection, job.name),
+            rounds=_rounds(connection, job) if job.auto_accuracy is not None else (),
+            promise=None if job.auto_accuracy is None else (job.auto_accuracy, job.auto_confidence),
         )
 
 
@@ -201,6 +223,28 @@ def _gold(connection: Connection, job_id: int) -> dict[str, Reliability]:
         row.worker_id: Reliability(row.gold_seen, row.gold_right, row.pause_reason if row.paused_at else None)
         for row in rows
     }
+
+
+def _rounds(connection: Connection, job: Row[Any]) -> list[RoundInsight]:
+    counted = select(data_objects.c.iteration, func.count()).where(
+        data_objects.c.job_id == job.id, data_objects.c.iteration.is_not(None)
+    )
+    asked = {number: count for number, count in connection.execute(counted.group_by(data_objects.c.iteration)).all()}
+    found = []
+    for one in label_rounds.read_rounds(connection, job.id):
+        outcome = one.settlement or {}
+        found.append(
+            RoundInsight(
+                number=one.number,
+                asked=asked.get(one.number, 0),
+                proposed=len(one.plan.proposal),
+                audited=outcome.get("audited", len(one.plan.audit)),
+                wrong=outcome.get("wrong", 0),
+                accepted=outcome.get("accepted"),
+                error_bound=outcome.get("error_bound"),
+            )
+        )
+    return found
 
 
 def _events(connection: Connection, name: str) -> list[Happening]:

@@ -15,6 +15,7 @@ MOST_WORKERS = 9
 """As many workers an object as the AWS API allows."""
 PRIORITIES = range(-100, 101)
 GOLD_SHARE = 0.1
+PROMISE = 0.95
 POLICIES = ("weigh", "ask-again")
 
 
@@ -33,6 +34,9 @@ class JobOptions:
         gold_policy: what becomes of a paused worker's answers: ``weigh`` leaves them to consolidation, which learns how
             reliable each worker is; ``ask-again`` sets them aside and asks others (``trueground:gold-policy``).
         qualification: gold objects a worker answers before the work itself (``trueground:qualification``).
+        auto_accuracy: automated labeling: the share of the machine's labels that is right at least
+            (``trueground:auto-label-accuracy``); 0.95 if left out, as on AWS. ``None`` without automated labeling.
+        auto_confidence: how sure that is (``trueground:auto-label-confidence``); 0.95 if left out.
     """
 
     priority: int = 0
@@ -43,6 +47,8 @@ class JobOptions:
     gold_limit: float | None = None
     gold_policy: str | None = None
     qualification: int | None = None
+    auto_accuracy: float | None = None
+    auto_confidence: float | None = None
 
     def columns(self) -> dict[str, Any]:
         """As the job's row keeps them."""
@@ -52,8 +58,8 @@ class JobOptions:
         return kept
 
 
-def read_options(tags: Mapping[str, str], workers_per_object: int) -> JobOptions:
-    """The options in a job's tags.
+def read_options(tags: Mapping[str, str], workers_per_object: int, *, automated: bool = False) -> JobOptions:
+    """The options in a job's tags; ``automated``: the job asks for automated labeling.
 
     Raises:
         Invalid: a tag says what cannot be; the message names it.
@@ -88,6 +94,12 @@ def read_options(tags: Mapping[str, str], workers_per_object: int) -> JobOptions
     for name, value in (("gold-share", share), ("gold-limit", limit), ("qualification", qualification)):
         if value is not None and gold is None:
             raise Invalid(f"the tag {PREFIX}{name} needs {PREFIX}gold, a manifest of objects with known labels")
+    promised = read("auto-label-accuracy", float, lambda value: 0.5 <= value < 1, "a number from 0.5 to below 1")
+    surely = read("auto-label-confidence", float, lambda value: 0.5 <= value < 1, "a number from 0.5 to below 1")
+    if not automated and (promised is not None or surely is not None):
+        raise Invalid(f"the tags {PREFIX}auto-label-… need LabelingJobAlgorithmsConfig")
+    if automated and policy == "ask-again":
+        raise Invalid(f"the tag {PREFIX}gold-policy cannot be ask-again: automated labeling builds on answers given")
     return JobOptions(
         priority=read("priority", int, PRIORITIES.__contains__, "a whole number from -100 to 100") or 0,
         most_workers=most,
@@ -97,4 +109,6 @@ def read_options(tags: Mapping[str, str], workers_per_object: int) -> JobOptions
         gold_limit=limit,
         gold_policy=(policy or "weigh") if limit is not None else None,
         qualification=qualification,
+        auto_accuracy=(promised or PROMISE) if automated else None,
+        auto_confidence=(surely or PROMISE) if automated else None,
     )

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from trueground.errors import InputError
+from trueground.service.engine.algorithms import read_algorithm
 from trueground.service.engine.errors import Invalid
 from trueground.service.engine.functions import (
     Kind,
@@ -67,6 +68,8 @@ class JobPlan:
     template_uri: str
     categories: list[str]
     label_config: dict[str, Any]
+    algorithm: str | None
+    """Of automated labeling."""
     calls_function: bool
     """A function of the requester's own makes what the template sees, object by object."""
 
@@ -128,6 +131,7 @@ def check_request(request: dict[str, Any], storage: Storage, settings: ServiceSe
         template_uri=human["UiConfig"]["UiTemplateS3Uri"],
         categories=categories,
         label_config=config,
+        algorithm=read_algorithm(request, streaming=streaming),
         calls_function=own_function(pre, settings) is not None,
     )
 
@@ -135,7 +139,6 @@ def check_request(request: dict[str, Any], storage: Storage, settings: ServiceSe
 def _refuse_what_is_missing_here(request: dict[str, Any]) -> None:
     """A member that would be ignored is refused by its name."""
     refused = {
-        "LabelingJobAlgorithmsConfig": "automated labeling runs in the pipeline here, not inside the labeling job",
         "HumanTaskConfig.UiConfig.HumanTaskUiArn": "the user interfaces of AWS are not here; use UiTemplateS3Uri",
     }
     for path, reason in refused.items():

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from sqlalchemy import Connection, Row, case, func, select
 
 from trueground.service.engine.errors import NotFound
-from trueground.service.store.tables import data_objects, labeling_jobs
+from trueground.service.store.tables import answers, data_objects, labeling_jobs
 
 EXPIRED = "The data object expired: nobody answered it within the task availability lifetime"
 OPEN = ("unprepared", "waiting", "started")
@@ -41,6 +42,22 @@ def count_states(connection: Connection, job_id: int) -> dict[str, int]:
     """How many data objects of a job are in each state."""
     query = select(data_objects.c.state, func.count()).where(data_objects.c.job_id == job_id)
     return {state: count for state, count in connection.execute(query.group_by(data_objects.c.state)).all()}
+
+
+def answer_counts(connection: Connection, job_id: int, positions: Sequence[int]) -> Counter[int]:
+    """How many answers, edits among them, there are to each of these objects."""
+    query = select(answers.c.position, func.count()).where(
+        answers.c.job_id == job_id, answers.c.position.in_(positions)
+    )
+    return Counter(
+        {position: count for position, count in connection.execute(query.group_by(answers.c.position)).all()}
+    )
+
+
+def has_objects(connection: Connection, job_id: int, condition: Any) -> bool:
+    """Whether a job has a data object of which the condition holds."""
+    query = select(data_objects.c.position).where(data_objects.c.job_id == job_id, condition).limit(1)
+    return connection.execute(query).first() is not None
 
 
 def already_labeled(content: Mapping[str, Any], attribute: str) -> bool:

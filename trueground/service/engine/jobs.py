@@ -15,7 +15,7 @@ from sqlalchemy.exc import IntegrityError
 
 from trueground import storage as paths
 from trueground.errors import InputError
-from trueground.service.engine import audit_log, mturk, stream_source, streaming, tags, teams
+from trueground.service.engine import algorithms, audit_log, mturk, stream_source, streaming, tags, teams
 from trueground.service.engine.errors import InUse, Invalid
 from trueground.service.engine.gold import GoldObject, read_gold
 from trueground.service.engine.job_options import JobOptions, read_options
@@ -59,11 +59,18 @@ class Job:
     counts: Mapping[str, int]
     """Number of data objects by state."""
     tags: Mapping[str, str]
+    final_model: str | None = None
+    """ARN of the model that automated labeling ended with."""
 
     @property
     def output_manifest(self) -> str:
         """Where the augmented manifest is once the job has ended."""
         return paths.join(self.request["OutputConfig"]["S3OutputPath"], self.name, "manifests/output/output.manifest")
+
+    @property
+    def machine_labeled(self) -> int:
+        """Objects that automated labeling labeled."""
+        return self.counts.get("machine", 0)
 
     @property
     def human_labeled(self) -> int:
@@ -112,9 +119,17 @@ def create_job(
         )
         if connection.execute(team).first() is None:
             raise Invalid(f"there is no work team {plan.workteam!r}: create it first")
+        initial_model = algorithms.find_initial_model(
+            connection, storage, settings, request, plan.algorithm, plan.categories
+        )
     own_tags = {tag["Key"]: tag["Value"] for tag in request.get("Tags", [])}
-    options = read_options(own_tags, plan.workers_per_object)
+    options = read_options(own_tags, plan.workers_per_object, automated=plan.algorithm is not None)
     objects, labeled = _check_manifest(plan, storage, check_template)
+    if plan.algorithm is not None and objects - labeled > algorithms.MOST_OBJECTS:
+        raise Invalid(
+            f"LabelingJobAlgorithmsConfig cannot be honoured: {objects - labeled} data objects are to be labeled, "
+            f"automated labeling takes {algorithms.MOST_OBJECTS} at most"
+        )
     known = list(read_gold(plan, options, storage))
     people = _objects_for_people(plan, objects, labeled)
     if public:
@@ -122,17 +137,19 @@ def create_job(
     try:
         with db.write() as connection:
             _refuse_taken(connection, plan.name)
-            job_id = _store(connection, plan, options, request, objects, withheld=people < objects - labeled)
+            job_id = _store(connection, plan, options, request, objects, initial_model)
             tags.put(connection, resource(plan.name), own_tags)
             audit_log.record(connection, act="CreateLabelingJob", resource=resource(plan.name))
     except IntegrityError:
         # On PostgreSQL two requests can come this far with one name.
         raise InUse(f"there is already a labeling job {plan.name!r}") from None
+    # With automated labeling its rounds open them.
+    at_once = people if plan.algorithm is None else 0
     try:
         if plan.manifest is None or plan.streaming:
             _begin_stream(db, storage, settings, plan, job_id, known)
         else:
-            _store_objects(db, job_id, _rows(job_id, plan, read_lines(storage, plan.manifest), people), objects, known)
+            _store_objects(db, job_id, _rows(job_id, plan, read_lines(storage, plan.manifest), at_once), objects, known)
     except StoredOtherwise:
         _remove(db, job_id, plan.name)
         raise InputError(
@@ -232,6 +249,7 @@ def _job(connection: Connection, settings: ServiceSettings, row: Row[Any]) -> Jo
         objects=row.objects,
         counts=count_states(connection, row.id),
         tags=tags.get(connection, resource(row.name)),
+        final_model=None if row.final_model is None else settings.arn(algorithms.model_resource(row.name)),
     )
 
 
@@ -284,7 +302,12 @@ class StoredOtherwise(Exception):
 
 
 def _store(
-    connection: Connection, plan: JobPlan, options: JobOptions, request: dict[str, Any], objects: int, *, withheld: bool
+    connection: Connection,
+    plan: JobPlan,
+    options: JobOptions,
+    request: dict[str, Any],
+    objects: int,
+    initial_model: str | None,
 ) -> int:
     """The job's row, without its objects; returns its number."""
     created = now()
@@ -306,7 +329,9 @@ def _store(
             label_config=plan.label_config,
             streaming=plan.streaming,
             objects=0 if plan.streaming else objects,
-            withheld=withheld,
+            # The rounds of automated labeling begin in the background.
+            iteration=1 if plan.algorithm is None else 0,
+            initial_model=initial_model,
             created_at=created,
             modified_at=created,
             # The objects of a streaming job each have their own time.

@@ -51,6 +51,7 @@ class JobFacts:
     gold_limit: float | None
     qualification: int
     streaming: bool
+    automated: bool
     objects: int
     """Lines of its manifest; a streaming job gets more."""
 
@@ -145,6 +146,7 @@ class Memory:
                 gold_limit=row.gold_limit,
                 qualification=row.qualification or 0,
                 streaming=row.streaming,
+                automated=row.auto_accuracy is not None,
                 objects=row.objects,
             )
             self._facts.put(job_id, found)

@@ -86,7 +86,8 @@ class Output:
         with self.db.read() as connection:
             discarded = set(connection.scalars(query))
         for position in discarded:
-            folder = self._response_folder(position)
+            # Where answers are discarded there are no rounds.
+            folder = self._response_folder(position, 1)
             if self.storage.exists(folder):
                 for uri in self.storage.list(folder):
                     if unquote(paths.name(uri)) not in names:
@@ -136,7 +137,7 @@ class Output:
 
     def consolidation_uri(self, which: str, number: int = 0) -> str:
         """Where the ``request`` to a consolidation function lies, or its ``response``."""
-        folder = f"annotations/consolidated-annotation/consolidation-{which}/iteration-1"
+        folder = f"annotations/consolidated-annotation/consolidation-{which}/iteration-{max(1, self.job.iteration)}"
         more = f"_{number}" if number else ""
         return paths.join(self.base, folder, f"{file_time(self.time)}{more}.json")
 
@@ -231,10 +232,12 @@ class Output:
 
     def _response_uri(self, found: DataObject) -> str:
         assert found.answered_at is not None
-        return paths.join(self._response_folder(found.position), f"{file_time(found.answered_at)}.json")
+        return paths.join(
+            self._response_folder(found.position, found.iteration), f"{file_time(found.answered_at)}.json"
+        )
 
-    def _response_folder(self, position: int) -> str:
-        return paths.join(self.base, f"annotations/worker-response/iteration-1/{position}")
+    def _response_folder(self, position: int, iteration: int) -> str:
+        return paths.join(self.base, f"annotations/worker-response/iteration-{iteration}/{position}")
 
     def _responses(self, found: DataObject) -> list[dict[str, Any]]:
         issuer = self.settings.arn("workforce/default")

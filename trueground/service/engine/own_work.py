@@ -148,7 +148,16 @@ def recent_answers(db: Database, worker_id: str, job_name: str, limit: int = 20)
     newer = answers.alias()
     last = select(func.max(newer.c.revision)).where(newer.c.assignment_id == answers.c.assignment_id).scalar_subquery()
     query = (
-        select(answers, data_objects.c.state, labeling_jobs.c.ended_at, labeling_jobs.c.kind, labeling_jobs.c.streaming)
+        select(
+            answers,
+            data_objects.c.state,
+            data_objects.c.iteration.label("asked_in"),
+            labeling_jobs.c.ended_at,
+            labeling_jobs.c.kind,
+            labeling_jobs.c.streaming,
+            labeling_jobs.c.auto_accuracy,
+            labeling_jobs.c.iteration,
+        )
         .join(assignments, assignments.c.id == answers.c.assignment_id)
         .join(labeling_jobs, labeling_jobs.c.id == answers.c.job_id)
         .join(
@@ -190,7 +199,7 @@ def edit_answer(db: Database, assignment_id: str, worker_id: str, content: Mappi
 
     def run(batch: Batch) -> None:
         mine = own(db, batch, assignment_id, worker_id)
-        _check_editable(mine)
+        _check_editable(batch, mine)
         last = batch.one(sql.LAST_REVISION, id=mine.id)
         assert last is not None
         revision, accepted_at, before = last
@@ -212,17 +221,19 @@ def edit_answer(db: Database, assignment_id: str, worker_id: str, content: Mappi
     db.changed.set()
 
 
-def _check_editable(mine: Mine) -> None:
+def _check_editable(batch: Batch, mine: Mine) -> None:
     if mine.state != "submitted":
         raise Closed("not-submitted", "You have not answered this task, or your answer was set aside.")
     if mine.ended:
         raise Closed("job-ended", "The job has ended; this answer can no longer be changed.")
-    if _is_handed_out(mine.facts.kind, mine.facts.streaming, mine.object_state):
+    settled = mine.facts.automated and batch.one(sql.IS_CONSOLIDATED, **mine.object) is not None
+    if settled or _is_handed_out(mine.facts.kind, mine.facts.streaming, mine.object_state):
         raise Closed("consolidated", "The result has been handed on; this answer can no longer be changed.")
 
 
 def _is_editable(row: Row[Any]) -> bool:
-    return row.ended_at is None and not _is_handed_out(row.kind, row.streaming, row.state)
+    settled = row.auto_accuracy is not None and row.asked_in is not None and row.asked_in < row.iteration
+    return row.ended_at is None and not settled and not _is_handed_out(row.kind, row.streaming, row.state)
 
 
 def _is_handed_out(kind: str, streaming: bool, state: str) -> bool:

@@ -30,6 +30,9 @@ from trueground.service.store.tables import (
 )
 from trueground.tasks.base import Answer
 
+NOT_ASKED = ("labeled", "machine", "withheld")
+"""The states of data objects that people are not asked about."""
+
 
 @dataclass(frozen=True, slots=True)
 class Work:
@@ -87,6 +90,8 @@ class JobProgress:
     """Objects handed out at least once that miss answers."""
     failed: int
     already_labeled: int
+    machine: int
+    """Those that automated labeling labeled."""
     withheld: int
     answers: int
     answers_wanted: int
@@ -234,7 +239,7 @@ def _work(connection: Connection, job: Row[Any], worker_id: str) -> Work:
         title=human["TaskTitle"],
         description=human["TaskDescription"],
         keywords=tuple(human.get("TaskKeywords", ())),
-        objects=job.objects - counts.get("labeled", 0) - counts.get("withheld", 0),
+        objects=job.objects - sum(counts.get(state, 0) for state in NOT_ASKED),
         answered=counts.get("answered", 0) + counts.get("written", 0),
         answered_by_me=me.answered if me else 0,
         available=connection.scalar(free) or 0,
@@ -248,7 +253,6 @@ def _work(connection: Connection, job: Row[Any], worker_id: str) -> Work:
 def _progress(connection: Connection, job: Row[Any]) -> JobProgress:
     human = job.request["HumanTaskConfig"]
     counts = count_states(connection, job.id)
-    labeled, withheld = counts.get("labeled", 0), counts.get("withheld", 0)
     given = select(func.count()).where(answers.c.job_id == job.id, answers.c.revision == literal_column("0"))
     held = select(func.count()).where(assignments.c.job_id == job.id, assignments.c.state == literal_column("'leased'"))
     return JobProgress(
@@ -264,10 +268,11 @@ def _progress(connection: Connection, job: Row[Any]) -> JobProgress:
         answered=counts.get("answered", 0) + counts.get("written", 0),
         in_work=counts.get("started", 0),
         failed=counts.get("failed", 0),
-        already_labeled=labeled,
-        withheld=withheld,
+        already_labeled=counts.get("labeled", 0),
+        machine=counts.get("machine", 0),
+        withheld=counts.get("withheld", 0),
         answers=connection.scalar(given) or 0,
-        answers_wanted=(job.objects - labeled - withheld) * job.workers_per_object,
+        answers_wanted=(job.objects - sum(counts.get(state, 0) for state in NOT_ASKED)) * job.workers_per_object,
         workers_per_object=job.workers_per_object,
         held=connection.scalar(held) or 0,
         tags=tags.get(connection, resource(job.name)),

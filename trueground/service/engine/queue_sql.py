@@ -39,13 +39,14 @@ LINE = Statement("""
 OBJECTS_OUT = Statement("SELECT count(*) FROM data_objects WHERE job_id = :job AND state = 'started'")
 
 # A worker who was asked about an object before is not asked again, unless they gave it back.
-_FREE = """
+# The LIMIT changes nothing but keeps PostgreSQL from making a join of it, which would read all that the worker did.
+NEVER_ASKED = """NOT EXISTS (
+      SELECT 1 FROM assignments AS a
+      WHERE a.job_id = o.job_id AND a.position = o.position AND a.worker_id = :worker
+        AND a.state IN ('leased', 'submitted', 'declined', 'discarded') LIMIT 1 OFFSET 0)"""
+_FREE = f"""
     FROM data_objects AS o
-    WHERE o.job_id = :job AND o.free > 0 AND (o.available_until IS NULL OR o.available_until > :now)
-      AND NOT EXISTS (
-        SELECT 1 FROM assignments AS a
-        WHERE a.job_id = o.job_id AND a.position = o.position AND a.worker_id = :worker
-          AND a.state IN ('leased', 'submitted', 'declined', 'discarded'))
+    WHERE o.job_id = :job AND o.free > 0 AND (o.available_until IS NULL OR o.available_until > :now) AND {NEVER_ASKED}
 """
 _STARTED = " AND o.state = 'started' "
 _COLUMNS = "SELECT o.position, o.line, CAST(o.task_input AS TEXT), o.available_until"
@@ -104,6 +105,10 @@ COUNT_WORK = Statement("""
 """)
 LAST_REVISION = Statement("""
     SELECT revision, accepted_at, seconds FROM answers WHERE assignment_id = :id ORDER BY revision DESC LIMIT 1
+""")
+IS_CONSOLIDATED = Statement("""
+    SELECT 1 FROM data_objects AS o JOIN labeling_jobs AS j ON j.id = o.job_id
+    WHERE o.job_id = :job AND o.position = :position AND o.iteration < j.iteration
 """)
 WRITE_AGAIN = Statement("""
     UPDATE data_objects SET state = 'answered' WHERE job_id = :job AND position = :position AND state = 'written'

@@ -171,6 +171,9 @@ labeling_jobs = Table(
     Column("qualification", Integer, comment="gold objects a worker answers before the work itself"),
     Column("streaming", Boolean, nullable=False, server_default=false()),
     Column("iteration", Integer, nullable=False, server_default="1"),
+    Column("auto_accuracy", Float, comment="automated: the share of the machine's labels that is right"),
+    Column("auto_confidence", Float, comment="automated: how sure that promise is"),
+    Column("initial_model", Text, comment="URI of the model that automated labeling begins with"),
     Column("final_model", Text, comment="URI of the model that automated labeling ended with"),
     Column("lease_seconds", Integer, nullable=False),
     Column("max_objects_out", Integer),
@@ -180,7 +183,6 @@ labeling_jobs = Table(
     Column("categories", JSON, nullable=False),
     Column("label_config", JSON, nullable=False, comment="the label category configuration file"),
     Column("objects", Integer, nullable=False),
-    Column("withheld", Boolean, nullable=False, comment="a stopping condition keeps objects back"),
     _time("created_at", nullable=False),
     _time("modified_at", nullable=False),
     _time("available_until", nullable=False),
@@ -250,6 +252,18 @@ data_objects = Table(
     ),
 )
 
+# The rounds of a job with automated labeling; the last one is the job's iteration.
+label_rounds = Table(
+    "label_rounds",
+    metadata,
+    Column("job_id", _Key, ForeignKey("labeling_jobs.id", ondelete="CASCADE"), primary_key=True),
+    Column("number", Integer, primary_key=True),
+    Column("plan", JSON, nullable=False, comment="whom it asks and what it would label, by position"),
+    Column("settlement", JSON, comment="what became of its proposal"),
+    _time("started_at", nullable=False),
+    _time("settled_at"),
+)
+
 job_workers = Table(
     "job_workers",
     metadata,
@@ -298,7 +312,7 @@ assignments = Table(
     Index(
         "assignments_leased",
         "job_id",
-        "expires_at",
+        "worker_id",
         sqlite_where=text("state = 'leased'"),
         postgresql_where=text("state = 'leased'"),
     ),
