@@ -51,9 +51,16 @@ QUICK = Lengths(repeats=1, objects=400, seconds=10)
 
 
 def measure(
-    server: Server, database: PostgreSQL | None, job: str, *, workers: int, seconds: float, rate: float | None = None
+    server: Server,
+    database: PostgreSQL | None,
+    job: str,
+    *,
+    workers: int,
+    seconds: float,
+    rate: float | None = None,
+    ends: bool = True,
 ) -> dict[str, Any]:
-    """Have the annotators work on a job; gives a row of the table."""
+    """Have the annotators work on a job; gives a row of the table. ``ends``: the time suffices for all of the job."""
     system = _SYSTEMS[type(server)]
     plan = {
         "system": system, "addresses": server.addresses, "people": server.people, "job": job,
@@ -61,7 +68,9 @@ def measure(
     }  # fmt: skip
     found = load(plan, server.pids, [database.pid] if database else [])
     both = found["server_cpu"] + found["database_cpu"]
-    after = _finishing_cpu(server, database, job) if isinstance(server, TruegroundServer) and rate is None else 0.0
+    after = 0.0
+    if isinstance(server, TruegroundServer) and rate is None and ends:
+        after = _finishing_cpu(server, database, job)
     row = {
         "system": system,
         "store": "postgresql" if database else "sqlite",

@@ -96,7 +96,7 @@ def compare_cpu(server: TruegroundServer, jobs: dict[int, str]) -> dict[str, Any
     """CPU milliseconds of a task with its answer in jobs of different sizes, everybody working."""
     found: dict[str, Any] = {}
     for objects, job in jobs.items():
-        row = measure(server, None, job, workers=1, seconds=3)
+        row = measure(server, None, job, workers=1, seconds=3, ends=job == jobs[FEW])
         found[f"cpu_ms_an_answer_at_{objects}"] = 1000 / row["per_cpu_second"] if row["answers"] else None
     return found
 

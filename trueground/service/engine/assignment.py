@@ -18,7 +18,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any
 
-from trueground.service.engine import gold
+from trueground.service.engine import gold, queue_at_once
 from trueground.service.engine import queue_sql as sql
 from trueground.service.engine.errors import Closed, Invalid, NotYours
 from trueground.service.engine.memory import JobFacts, memory_of
@@ -180,6 +180,11 @@ def submit(
     text = content_as_text(content, seconds)
 
     def run(batch: Batch) -> SubmitResult:
+        facts, ended = _job_of(db, batch, assignment_id, worker_id)
+        usual = None if ended else queue_at_once.keep(batch, facts, worker_id, assignment_id, text, seconds)
+        if usual is not None:
+            answered, state = usual
+            return _kept(db, facts, answered, state)
         mine = own(db, batch, assignment_id, worker_id)
         if mine.state in ("submitted", "discarded"):
             return SubmitResult(mine.facts.name, mine.answered, repeated=True)
@@ -247,6 +252,29 @@ def expire_leases(db: Database, job_id: int) -> int:
 
 def own(db: Database, batch: Batch, assignment_id: str, worker_id: str) -> Mine:
     """A worker's assignment, locked against the job's end and everybody else. Raises :class:`NotYours`."""
+    facts, ended = _job_of(db, batch, assignment_id, worker_id)
+    statement = sql.MINE_WAITING if batch.waiting else sql.MINE
+    found = batch.one(statement, id=assignment_id, worker=worker_id, job=facts.id)
+    if found is None:
+        if batch.waiting or not batch.locks:
+            raise NotYours("there is no such task among yours")
+        raise TryAgain
+    return Mine(
+        assignment_id,
+        worker_id,
+        facts,
+        ended,
+        found[0],
+        found[1],
+        batch.time(found[2]),
+        batch.time(found[3]),
+        None if found[4] is None else batch.time(found[4]),
+        *found[5:],
+    )
+
+
+def _job_of(db: Database, batch: Batch, assignment_id: str, worker_id: str) -> tuple[JobFacts, bool]:
+    """The job of an assignment, its end held off, and whether it has ended before. Raises :class:`NotYours`."""
     key = {"id": assignment_id, "worker": worker_id}
     # The job's row is locked first, so its number must be known: newer assignments tell it in their id.
     known = assignment_id.partition("-")[0] if "-" in assignment_id else ""
@@ -261,23 +289,7 @@ def own(db: Database, batch: Batch, assignment_id: str, worker_id: str) -> Mine:
     if facts is None:
         raise NotYours("there is no such task among yours")
     _status, ended_at = _lock(batch, facts)
-    found = batch.one(sql.MINE_WAITING if batch.waiting else sql.MINE, **key, job=job_id)
-    if found is None:
-        if batch.waiting or not batch.locks:
-            raise NotYours("there is no such task among yours")
-        raise TryAgain
-    return Mine(
-        assignment_id,
-        worker_id,
-        facts,
-        ended_at is not None,
-        found[0],
-        found[1],
-        batch.time(found[2]),
-        batch.time(found[3]),
-        None if found[4] is None else batch.time(found[4]),
-        *found[5:],
-    )
+    return facts, ended_at is not None
 
 
 def check_open(batch: Batch, mine: Mine) -> None:
@@ -328,6 +340,13 @@ def _next_in(
     if not _is_open(db, batch, job_id):
         return None
     facts = memory_of(db).facts(job_id)
+    lease_id = f"{facts.id}-{secrets.token_hex(12)}"
+    usual = queue_at_once.lease(batch, facts, worker_id, lease_id, HELD_AT_ONCE, holding)
+    if usual is not None:
+        position, line, task_input, expires_at = usual
+        return Assignment(
+            lease_id, job_id, facts.name, position, worker_id, batch.now, expires_at, line=line, task_input=task_input
+        )
     cursor, _answered, gold_seen, _right, paused_at, _reason = _place(batch, job_id, worker_id)
     if paused_at is not None:
         return None
@@ -481,11 +500,16 @@ def _keep(
     )
     if state == "gold" and (reason := gold.reason_to_pause(mine.facts, seen, right)) is not None:
         batch.change(sql.PAUSE_WORKER, job=mine.facts.id, worker=mine.worker_id, reason=reason, now=batch.now)
+    return _kept(db, mine.facts, mine.answered + 1, state)
+
+
+def _kept(db: Database, facts: JobFacts, answered: int, state: str) -> SubmitResult:
+    """What to say of an answer that is kept. ``state``: its object's, now."""
     complete = state == "answered"
-    if complete and mine.facts.kind == "review":
+    if complete and facts.kind == "review":
         # A human loop ends with its object. A labeling job goes on, so it is looked at now and then.
         db.changed.set()
-    return SubmitResult(mine.facts.name, mine.answered + 1, object_complete=complete)
+    return SubmitResult(facts.name, answered, object_complete=complete)
 
 
 def _is_last(batch: Batch, mine: Mine) -> bool:
