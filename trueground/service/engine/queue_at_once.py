@@ -12,7 +12,7 @@ from collections.abc import Collection
 from datetime import datetime, timedelta
 
 from trueground.service.engine.memory import JobFacts
-from trueground.service.engine.queue_sql import NEVER_ASKED
+from trueground.service.engine.queue_sql import FROM_MINE, NEVER_ASKED
 from trueground.service.store.batches import Batch, Statement
 
 # The cursor comes as a sub-select, not by a join, so that the index of free objects is entered there.
@@ -52,15 +52,11 @@ _LEASE = Statement(f"""
     )
     SELECT position, line, task_input, expires_at FROM chosen, leased
 """)
-_KEEP = Statement("""
+_KEEP = Statement(f"""
     WITH mine AS (
       SELECT a.position, a.leased_at
-      FROM assignments AS a
-      JOIN data_objects AS o ON o.job_id = a.job_id AND o.position = a.position
-      JOIN job_workers AS w ON w.job_id = a.job_id AND w.worker_id = a.worker_id
-      WHERE a.id = :id AND a.worker_id = :worker AND a.job_id = :job AND a.state = 'leased' AND a.expires_at > :now
-        AND o.state = 'started' AND o.declines = 0
-      {FOR UPDATE OF a, o, w SKIP LOCKED}
+      {FROM_MINE} AND a.state = 'leased' AND a.expires_at > :now AND o.state || '' = 'started' AND o.declines = 0
+      {{FOR UPDATE OF a, o, w SKIP LOCKED}}
     ), kept AS (
       INSERT INTO answers
         (assignment_id, revision, job_id, position, worker_id, content, seconds, accepted_at, submitted_at)

@@ -79,13 +79,18 @@ LEASE = Statement("""
     VALUES (:id, :job, :position, :worker, 'leased', :leased_at, :expires_at)
 """)
 
-_MINE = """
+# Three rows, each by its whole key, whatever a planner thinks of a job that it knows nothing of yet. As expressions, the
+# assignment's worker and job are compared, but no index over them is taken: it leads through all they ever did.
+FROM_MINE = """
+    FROM assignments AS a CROSS JOIN data_objects AS o CROSS JOIN job_workers AS w
+    WHERE a.id = :id AND a.worker_id || '' = :worker AND a.job_id + 0 = :job
+      AND o.job_id = :job AND o.position = (SELECT position FROM assignments WHERE id = :id)
+      AND w.job_id = :job AND w.worker_id = :worker
+"""
+_MINE = f"""
     SELECT a.state, a.position, a.leased_at, a.expires_at, a.paused_at, a.remaining_seconds,
       o.state, o.answers, o.wanted, o.declines, w.answered, w.gold_seen, w.gold_right, CAST(o.label AS TEXT)
-    FROM assignments AS a
-    JOIN data_objects AS o ON o.job_id = a.job_id AND o.position = a.position
-    JOIN job_workers AS w ON w.job_id = a.job_id AND w.worker_id = a.worker_id
-    WHERE a.id = :id AND a.worker_id = :worker AND a.job_id = :job
+    {FROM_MINE}
 """
 MINE = Statement(_MINE + "{FOR UPDATE OF a, o, w SKIP LOCKED}")
 MINE_WAITING = Statement(_MINE + "{FOR UPDATE OF a, o, w}")
@@ -121,8 +126,7 @@ FREE_AGAIN = Statement("""
 DUE = Statement("""
     SELECT a.id, a.position, o.state FROM assignments AS a
     JOIN data_objects AS o ON o.job_id = a.job_id AND o.position = a.position
-    WHERE a.job_id = :job AND a.state = 'leased' AND a.expires_at <= :now
-    ORDER BY a.position LIMIT 500 {FOR UPDATE OF a, o SKIP LOCKED}
+    WHERE a.job_id = :job AND a.state = 'leased' AND a.expires_at <= :now LIMIT 500 {FOR UPDATE OF a, o SKIP LOCKED}
 """)
 
 DECLINED = Statement("""

@@ -35,6 +35,15 @@ write; an operation may be run again after anything else went wrong, so it must 
 
 AT_ONCE = 64
 """Operations in one transaction at most: more would make the first of them wait for the last."""
+_PLANS = (
+    "plan_cache_mode = force_generic_plan",
+    "enable_seqscan = off",
+    "enable_bitmapscan = off",
+    "enable_hashjoin = off",
+    "enable_mergejoin = off",
+)
+"""All that is done here is to look up a few rows by an index, in its order. Left to itself, PostgreSQL plans that anew
+each time, and while it has no statistics of a new job's rows it reads and sorts thousands of them for the first one."""
 _LOCK = re.compile(r"\s*\{([^}]*)\}")
 _NAME = re.compile(r"(?<!:):(\w+)")
 
@@ -235,6 +244,10 @@ class BatchWriter:
     def _connect(self) -> Any:
         if self._connection is None:
             self._connection = self._engine.raw_connection()
+            if self._dialect == "postgresql":
+                for setting in _PLANS:
+                    self._connection.driver_connection.execute(f"SET {setting}")
+                self._connection.driver_connection.commit()
         return self._connection.driver_connection
 
     def _roll_back(self) -> None:
