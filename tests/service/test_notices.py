@@ -17,15 +17,16 @@ from typing import Any
 import httpx
 import pytest
 from aiosmtpd.controller import Controller
-from sqlalchemy import update
+from sqlalchemy import select, update
 
+from tests.moto_server import serve_moto
 from tests.service.conftest import TEAM, RunningService
-from trueground.service.engine import accounts, letters, notices
+from trueground.service.engine import accounts, letters, notices, teams
 from trueground.service.engine.notices import Notices
 from trueground.service.security import SecretBox
 from trueground.service.settings import ServiceSettings
 from trueground.service.store.database import Database, now
-from trueground.service.store.tables import assignments, labeling_jobs, workers
+from trueground.service.store.tables import assignments, labeling_jobs, workers, workteams
 
 PORTAL = "https://labels.example.org"
 
@@ -221,3 +222,48 @@ def test_the_link_in_a_letter_stops_them_only_when_posted_to(service: RunningSer
     assert notices.are_wanted(service.db, ann)
     assert httpx.post(link, data={"List-Unsubscribe": "One-Click"}).status_code == 200
     assert not notices.are_wanted(service.db, ann)
+
+
+def test_a_teams_topic_is_told_of_new_jobs_once_an_hour(
+    store: Database, settings: ServiceSettings, stored_job: Callable[..., str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
+        monkeypatch.setenv(name, "x")
+    with serve_moto("sns", "sqs") as server:
+        sns, sqs = server.client("sns"), server.client("sqs")
+        topic = sns.create_topic(Name="new-work")["TopicArn"]
+        queue = sqs.create_queue(QueueName="letters")["QueueUrl"]
+        arn = sqs.get_queue_attributes(QueueUrl=queue, AttributeNames=["QueueArn"])["Attributes"]["QueueArn"]
+        sns.subscribe(TopicArn=topic, Protocol="sqs", Endpoint=arn)
+        told = replace(settings, messages_endpoint=server.url, public_url=PORTAL)
+        request = {"WorkteamName": TEAM, "NotificationConfiguration": {"NotificationTopicArn": topic}}
+        assert teams.update_workteam(store, told, request).request["NotificationConfiguration"] == {
+            "NotificationTopicArn": topic
+        }
+
+        def tell() -> list[dict[str, Any]]:
+            Notices(store, told, SecretBox.load(settings.home).signer()).tick()
+            messages = sqs.receive_message(QueueUrl=queue, MaxNumberOfMessages=10).get("Messages", [])
+            for message in messages:
+                sqs.delete_message(QueueUrl=queue, ReceiptHandle=message["ReceiptHandle"])
+            return [json.loads(message["Body"]) for message in messages]
+
+        assert tell() == []
+        stored_job(objects=3)
+        (first,) = tell()
+        assert first["Subject"] == f"New work for {TEAM}" and f"{PORTAL}/work/animals" in first["Message"]
+        stored_job("plants", objects=3)
+        assert tell() == [], "within the hour"
+        with store.write() as connection:
+            earlier = now() - timedelta(minutes=61)
+            connection.execute(update(workteams).values(noticed_at=earlier))
+            old = labeling_jobs.c.name == "animals"
+            connection.execute(update(labeling_jobs).where(old).values(created_at=earlier - timedelta(minutes=1)))
+        (second,) = tell()
+        assert "/work/plants" in second["Message"] and "/work/animals" not in second["Message"]
+    with store.write() as connection:
+        connection.execute(update(workteams).values(noticed_at=None))
+    cut = replace(told, messages_endpoint="http://127.0.0.1:9")
+    assert Notices(store, cut, SecretBox.load(settings.home).signer()).tick() == 0
+    with store.read() as connection:
+        assert connection.scalar(select(workteams.c.noticed_at).where(workteams.c.name == TEAM)) is None

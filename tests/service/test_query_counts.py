@@ -10,8 +10,9 @@ from typing import Any
 
 import pytest
 from fastapi.testclient import TestClient
-from sqlalchemy import Engine, event
+from sqlalchemy import Engine, event, text
 
+from tests.service.conftest import TEAM, add_team, postgresql_database
 from trueground.service.app import create_app
 from trueground.service.engine import accounts, first_start, jobs, queue_sql, teams
 from trueground.service.engine.finisher import Finisher
@@ -185,3 +186,30 @@ def test_jobs_are_finished_without_reading_whole_tables(
             event.remove(Engine, "before_cursor_execute", note)
     assert any("FROM answers" in statement for statement in statements)
     assert scans(str(settings.home / "store.db"), statements) == []
+
+
+def test_postgresql_reads_few_rows_for_a_task_of_a_job_that_it_has_no_statistics_of(
+    settings: ServiceSettings, job_request: Callable[..., dict[str, Any]], answer_all: Callable[..., int]
+) -> None:
+    flush = Statement("SELECT pg_stat_force_next_flush()")
+    query = text("SELECT sum(idx_tup_read), sum(seq_tup_read) FROM pg_stat_user_indexes JOIN pg_stat_user_tables "
+                 "USING (relid) WHERE pg_stat_user_tables.relname IN ('assignments', 'data_objects')")  # fmt: skip
+    with postgresql_database() as url, closing(Database(url)) as db:
+
+        def rows_read() -> int:
+            db.batches.run(lambda batch: batch.all(flush))
+            with db.read() as connection:
+                return sum(connection.execute(query).one())
+
+        first_start.prepare(db, SecretBox.load(settings.home), settings)
+        add_team(db, settings)
+        people = [accounts.add_worker(db, name, "secret-secret-1") for name in ("ann", "bob")]
+        for person in people:
+            accounts.add_to_group(db, person.username, TEAM)
+        jobs.create_job(db, settings.storage(), settings, job_request("animals", objects=6000))
+        for person in people:
+            answer_all(db, "animals", person.id, most=100)
+        before = rows_read()
+        for person in people:
+            answer_all(db, "animals", person.id, most=100)
+        assert 0 < rows_read() - before < 200 * 40

@@ -17,7 +17,7 @@ from sqlalchemy import select, update
 
 from tests.moto_server import MotoServer, serve_moto
 from tests.service.conftest import RunningService
-from trueground.service.engine import stream_source, streaming
+from trueground.service.engine import stream_source, streaming, topics
 from trueground.service.engine.errors import Invalid
 from trueground.service.engine.finisher import Finisher
 from trueground.service.engine.streaming import Pushed
@@ -205,9 +205,9 @@ def test_a_label_is_kept_before_it_is_sent_and_sent_again_after_a_crash(
     def send(_topics: object, _topic: str, sent: list[str]) -> None:
         tries.append(sent)
         if len(tries) == 1:
-            raise stream_source.Unreachable("cut")
+            raise topics.Unreachable("cut")
 
-    monkeypatch.setattr(stream_source.Topics, "publish", send)
+    monkeypatch.setattr(topics.Topics, "publish", send)
 
     def states() -> list[str]:
         with store.read() as connection:

@@ -40,8 +40,10 @@ def test_work_teams_and_workforces_are_made_described_and_listed(service: Any, s
         ({"WorkteamName": "annotators"}, "ResourceInUse", "already a work team"),
         ({"WorkforceName": "elsewhere"}, "ValidationException", "no workforce 'elsewhere'"),
         ({"MemberDefinitions": [{}]}, "ValidationException", "MemberDefinitions.1"),
-        ({"NotificationConfiguration": {"NotificationTopicArn": "arn:aws:sns:us-east-1:000000000000:t"}},
-         "ValidationException", "NotificationConfiguration cannot be honoured"),
+        ({"NotificationConfiguration": {"NotificationTopicArn": "arn:aws:sns:us-east-1:000000000000:t.fifo"}},
+         "ValidationException", "NotificationTopicArn cannot be honoured"),
+        ({"WorkerAccessConfiguration": {"S3Presign": {"IamPolicyConstraints": {"SourceIp": "Enabled"}}}},
+         "ValidationException", "WorkerAccessConfiguration cannot be honoured"),
     ],
 )  # fmt: skip
 def test_a_work_team_that_cannot_be_is_refused(

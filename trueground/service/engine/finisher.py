@@ -33,6 +33,7 @@ from trueground.service.engine.job_rows import OPEN, answer_counts, has_objects
 from trueground.service.engine.jobs import remove_abandoned
 from trueground.service.engine.output import Output
 from trueground.service.engine.threads import Asides, Failures
+from trueground.service.engine.topics import Topics
 from trueground.service.settings import ServiceSettings
 from trueground.service.store.database import Database, now
 from trueground.service.store.tables import IS_LEASED, assignments, data_objects, labeling_jobs
@@ -64,7 +65,7 @@ class Finisher(Background):
         super().__init__(db, settings.poll_interval, db.changed)
         self._storage, self._settings = storage, settings
         self._calls = FunctionCalls(settings)
-        self._topics = stream_source.Topics(settings)
+        self._topics = Topics(settings)
         self._failures = Failures()
         # When the files of a job's answers are to be written next.
         self._write_again: dict[int, float] = {}

@@ -23,6 +23,7 @@ from trueground.service.engine.public_request import AVAILABILITY_SECONDS as PUB
 from trueground.service.engine.public_request import TEAM as PUBLIC_TEAM
 from trueground.service.engine.public_request import check_public, is_public
 from trueground.service.engine.reading import reading
+from trueground.service.engine.topics import is_standard_topic
 from trueground.service.settings import ServiceSettings
 from trueground.storage import Storage
 from trueground.tasks import read_label_categories
@@ -39,7 +40,6 @@ TEMPLATE_BYTES = 2 * 1024 * 1024
 
 STREAMING_TAG = f"{PREFIX}streaming"
 """Makes a streaming job without a topic: its objects are pushed over HTTP."""
-_TOPIC = re.compile(r"arn:aws[a-z-]*:sns:[a-z0-9-]+:[0-9]{12}:[A-Za-z0-9_.-]{1,256}")
 _REFERENCE = re.compile(r"(PRE|ACS)-(Adjustment)?(SemanticSegmentation|Video|3DPointCloud(ObjectTracking|Semantic))")
 _LONG = re.compile(r"(PRE|ACS)-(Adjustment|Verification)?(Video|3DPointCloud)")
 
@@ -164,7 +164,7 @@ def _stream(request: dict[str, Any], *, public: bool) -> tuple[bool, str | None]
         ("InputConfig.DataSource.SnsDataSource.SnsTopicArn", topic),
         ("OutputConfig.SnsTopicArn", output),
     ):
-        if arn is not None and (_TOPIC.fullmatch(arn) is None or arn.endswith(".fifo")):
+        if arn is not None and not is_standard_topic(arn):
             raise Invalid(f"{member} cannot be honoured: {arn!r} is not the ARN of a standard SNS topic")
     if not streaming:
         if output is not None:

@@ -1,4 +1,4 @@
-"""Notices of new work: a letter, and a JSON POST to one URL, at most one per person and hour.
+"""Notices of new work: a letter, and a JSON POST to one URL, at most one per person and hour; and to teams' topics.
 
 A person gets one where tasks are there for them that are new: of a job made since their last notice, or after they
 were at work since. Nobody gets one who is at work (or was in the last 15 minutes), nor who asked for no more. Several
@@ -22,10 +22,20 @@ from trueground.service.engine import letters, progress
 from trueground.service.engine.background import Background
 from trueground.service.engine.errors import NotFound
 from trueground.service.engine.progress import Work
+from trueground.service.engine.teams import topic_of
+from trueground.service.engine.topics import Topics, Unreachable
 from trueground.service.security import Signer
 from trueground.service.settings import ServiceSettings
 from trueground.service.store.database import Database, now
-from trueground.service.store.tables import answers, assignments, labeling_jobs, worker_groups, workers, workteam_groups
+from trueground.service.store.tables import (
+    answers,
+    assignments,
+    labeling_jobs,
+    worker_groups,
+    workers,
+    workteam_groups,
+    workteams,
+)
 
 log = logging.getLogger(__name__)
 
@@ -55,13 +65,14 @@ class Notices(Background):
     def __init__(self, db: Database, settings: ServiceSettings, signer: Signer) -> None:
         super().__init__(db, LOOK_SECONDS)
         self._settings, self._signer = settings, signer
+        self._topics = Topics(settings)
         self._by_mail, self._by_post = letters.can_write(settings), bool(settings.notice_webhook)
 
     def tick(self) -> int:
         """Send the notices that are due; returns how many."""
+        sent = self._tell_topics()
         if not (self._by_mail or self._by_post):
-            return 0
-        sent = 0
+            return sent
         for person in self._candidates():
             if not self.keep_lease():
                 break
@@ -69,6 +80,55 @@ class Notices(Background):
             if work and self._is_new(person) and self._claim(person):
                 sent += self._send(person, work)
         return sent
+
+    def _tell_topics(self) -> int:
+        """Tell work teams' topics of labeling jobs that are new, each once an hour at most; how many were told."""
+        newest = (
+            select(labeling_jobs.c.workteam, func.max(labeling_jobs.c.created_at).label("at"))
+            .where(labeling_jobs.c.kind == "labeling", labeling_jobs.c.status == "InProgress")
+            .group_by(labeling_jobs.c.workteam)
+            .subquery()
+        )
+        query = (
+            select(workteams.c.name, workteams.c.request, workteams.c.noticed_at)
+            .join(newest, newest.c.workteam == workteams.c.name)
+            .where(
+                workteams.c.deleted_at.is_(None),
+                workteams.c.noticed_at.is_(None)
+                | ((workteams.c.noticed_at <= now() - BETWEEN) & (workteams.c.noticed_at < newest.c.at)),
+            )
+            .order_by(workteams.c.name)
+        )
+        with self._db.read() as connection:
+            teams_with_work = connection.execute(query).all()
+        return sum(
+            self._tell_topic(team.name, topic, team.noticed_at)
+            for team in teams_with_work
+            if (topic := topic_of(team.request)) is not None and self.keep_lease()
+        )
+
+    def _tell_topic(self, team: str, topic: str, since: datetime | None) -> bool:
+        at = now()
+        fresh = [] if since is None else [labeling_jobs.c.created_at > since]
+        query = select(labeling_jobs.c.name, labeling_jobs.c.request).where(
+            labeling_jobs.c.workteam == team,
+            labeling_jobs.c.kind == "labeling",
+            labeling_jobs.c.status == "InProgress",
+            *fresh,
+        )
+        with self._db.read() as connection:
+            jobs = connection.execute(query.order_by(labeling_jobs.c.created_at)).all()
+        base = self._settings.public_url
+        lines = [f"- {_one_line(job.request['HumanTaskConfig']['TaskTitle'])}: {base}/work/{job.name}" for job in jobs]
+        text = f"There is new work for the team {team}:\n\n" + "\n".join(lines[:20]) + "\n"
+        try:
+            self._topics.publish(topic, [text], subject=f"New work for {team}")
+        except Unreachable as error:
+            log.warning("the work team %s could not be told of new work: %s", team, error)
+            return False
+        with self._db.write(routine=True) as connection:
+            connection.execute(update(workteams).where(workteams.c.name == team).values(noticed_at=at))
+        return True
 
     def _candidates(self) -> list[_Person]:
         """Who is in a team with open work, and may get a notice now."""
@@ -139,9 +199,9 @@ class Notices(Background):
         base = self._settings.public_url
         stop = stop_link(self._settings, self._signer, person.id)
         count = sum(job.available for job in work)
-        lines = [f"- {' '.join(job.title.split())} ({job.available}): {base}/work/{job.name}" for job in work[:20]]
+        lines = [f"- {_one_line(job.title)} ({job.available}): {base}/work/{job.name}" for job in work[:20]]
         text = (
-            f"Hello {' '.join(person.name.split())},\n\nthere is new work for you:\n\n"
+            f"Hello {_one_line(person.name)},\n\nthere is new work for you:\n\n"
             + "\n".join(lines)
             + f"\n\nYou get such a letter once an hour at most. No more of them: {stop}\n"
         )
@@ -162,6 +222,10 @@ class Notices(Background):
         )
         with _OPENER.open(request, timeout=letters.SECONDS) as response:
             response.read(1024)
+
+
+def _one_line(text: str) -> str:
+    return " ".join(text.split())
 
 
 class _NoRedirect(urllib.request.HTTPRedirectHandler):

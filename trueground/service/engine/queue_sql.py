@@ -79,8 +79,8 @@ LEASE = Statement("""
     VALUES (:id, :job, :position, :worker, 'leased', :leased_at, :expires_at)
 """)
 
-# Three rows, each by its whole key, whatever a planner thinks of a job that it knows nothing of yet. As expressions, the
-# assignment's worker and job are compared, but no index over them is taken: it leads through all they ever did.
+# Three rows, each by its whole key, whatever a planner thinks of a job that it knows nothing of yet. As expressions,
+# the assignment's worker and job are compared, but no index over them is taken: it leads through all they ever did.
 FROM_MINE = """
     FROM assignments AS a CROSS JOIN data_objects AS o CROSS JOIN job_workers AS w
     WHERE a.id = :id AND a.worker_id || '' = :worker AND a.job_id + 0 = :job

@@ -16,7 +16,7 @@ from trueground.service.engine import adaptive, post_function
 from trueground.service.engine.function_calls import FunctionCalls
 from trueground.service.engine.functions import own_function
 from trueground.service.engine.output import NO_LABEL, Output
-from trueground.service.engine.stream_source import Topics
+from trueground.service.engine.topics import Topics
 from trueground.service.store.database import Database, now
 from trueground.service.store.tables import data_objects
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 from urllib.parse import unquote_plus
 
@@ -16,10 +16,10 @@ from botocore.exceptions import BotoCoreError, ClientError
 from sqlalchemy import Row, select
 
 from trueground.service.engine import streaming
-from trueground.service.engine.aws_client import aws_client
 from trueground.service.engine.background import Background
 from trueground.service.engine.errors import Invalid, NotFound
 from trueground.service.engine.streaming import ID_NAME, Pushed
+from trueground.service.engine.topics import Unreachable, topic_client
 from trueground.service.settings import ServiceSettings
 from trueground.service.store.database import Database
 from trueground.service.store.tables import labeling_jobs
@@ -34,10 +34,6 @@ ROUNDS = 50
 """Of so many messages, before the other jobs have their turn."""
 
 
-class Unreachable(OSError):
-    """SNS or SQS cannot be reached or refuses; it may do so later."""
-
-
 def connect(settings: ServiceSettings, job_name: str, topic: str) -> None:
     """Make a job's queue and subscribe it to a topic; may be repeated.
 
@@ -45,7 +41,7 @@ def connect(settings: ServiceSettings, job_name: str, topic: str) -> None:
         Invalid: SNS or SQS refuses.
     """
     try:
-        sqs, sns = _client(settings, "sqs", topic), _client(settings, "sns", topic)
+        sqs, sns = topic_client(settings, "sqs", topic), topic_client(settings, "sns", topic)
         sns.get_topic_attributes(TopicArn=topic)
         url = sqs.create_queue(QueueName=queue_name(job_name))["QueueUrl"]
         arn = _queue_arn(sqs, url)
@@ -67,7 +63,7 @@ def connect(settings: ServiceSettings, job_name: str, topic: str) -> None:
 def disconnect(settings: ServiceSettings, job_name: str, topic: str) -> None:
     """End a job's subscription; as on AWS its queue stays. Raises :class:`Unreachable`."""
     try:
-        sqs, sns = _client(settings, "sqs", topic), _client(settings, "sns", topic)
+        sqs, sns = topic_client(settings, "sqs", topic), topic_client(settings, "sns", topic)
         arn = _queue_arn(sqs, sqs.get_queue_url(QueueName=queue_name(job_name))["QueueUrl"])
         for page in sns.get_paginator("list_subscriptions_by_topic").paginate(TopicArn=topic):
             for found in page["Subscriptions"]:
@@ -75,27 +71,6 @@ def disconnect(settings: ServiceSettings, job_name: str, topic: str) -> None:
                     sns.unsubscribe(SubscriptionArn=found["SubscriptionArn"])
     except (ClientError, BotoCoreError) as error:
         raise Unreachable(f"the subscription to {topic} cannot be ended: {error}") from error
-
-
-class Topics:
-    """Where labels are sent. Its clients are kept: to make one costs more than many messages."""
-
-    def __init__(self, settings: ServiceSettings) -> None:
-        self._settings = settings
-        self._clients: dict[str, Any] = {}
-
-    def publish(self, topic: str, messages: Sequence[str]) -> None:
-        """Send messages to a topic, in order. Raises :class:`Unreachable`."""
-        try:
-            # Jobs in other threads may share it.
-            client = self._clients.get(topic) or _client(self._settings, "sns", topic)
-            self._clients[topic] = client
-            for message in messages:
-                client.publish(TopicArn=topic, Message=message)
-        except (ClientError, BotoCoreError) as error:
-            # Its credentials may have been wrong; the next one finds them anew.
-            self._clients.pop(topic, None)
-            raise Unreachable(f"{topic} does not take the labels: {error}") from error
 
 
 def input_topic(request: Mapping[str, Any]) -> str | None:
@@ -137,7 +112,7 @@ class StreamSource(Background):
 
     def _take_in(self, job: Row[Any]) -> None:
         if job.id not in self._queues:
-            sqs = _client(self._settings, "sqs", str(input_topic(job.request)))
+            sqs = topic_client(self._settings, "sqs", str(input_topic(job.request)))
             self._queues[job.id] = sqs, sqs.get_queue_url(QueueName=queue_name(job.name))["QueueUrl"]
         sqs, url = self._queues[job.id]
         for _ in range(ROUNDS):
@@ -213,8 +188,3 @@ def _object(text: str) -> dict[str, Any] | None:
 
 def _queue_arn(sqs: Any, url: str) -> str:
     return str(sqs.get_queue_attributes(QueueUrl=url, AttributeNames=["QueueArn"])["Attributes"]["QueueArn"])
-
-
-def _client(settings: ServiceSettings, service: str, topic: str) -> Any:
-    """A client of SNS or SQS in the region of a topic."""
-    return aws_client(service, topic.split(":")[3], settings.messages_endpoint)

@@ -13,6 +13,7 @@ from sqlalchemy.exc import IntegrityError
 from trueground.service.engine import audit_log, tags
 from trueground.service.engine.errors import InUse, Invalid, NotFound
 from trueground.service.engine.pages import Page, named_page
+from trueground.service.engine.topics import is_standard_topic
 from trueground.service.engine.workforces import groups_of_members, workforce_arn, workforce_for
 from trueground.service.settings import ServiceSettings
 from trueground.service.store.database import Database, now
@@ -189,10 +190,20 @@ def kind_of(arn: str) -> Kind | None:
     return next((kind for part, kind in kinds.items() if f"workteam/{part}" in arn), None)
 
 
+def topic_of(request: Mapping[str, Any]) -> str | None:
+    """The topic that is told of new work for a team, by its request."""
+    return request.get("NotificationConfiguration", {}).get("NotificationTopicArn") or None
+
+
 def _check(request: Mapping[str, Any]) -> None:
-    if request.get("NotificationConfiguration", {}).get("NotificationTopicArn"):
-        raise Invalid("NotificationConfiguration cannot be honoured: the service does not send to SNS")
-    if request.get("WorkerAccessConfiguration"):
+    topic = topic_of(request)
+    if topic is not None and not is_standard_topic(topic):
+        raise Invalid(
+            f"NotificationConfiguration.NotificationTopicArn cannot be honoured: {topic!r} is not the ARN of a "
+            "standard SNS topic"
+        )
+    constraints = request.get("WorkerAccessConfiguration", {}).get("S3Presign", {}).get("IamPolicyConstraints", {})
+    if any(value != "Disabled" for value in constraints.values()):
         raise Invalid("WorkerAccessConfiguration cannot be honoured: people reach no data on S3 by themselves")
 
 

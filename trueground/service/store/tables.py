@@ -101,6 +101,7 @@ workteams = Table(
     _time("created_at", nullable=False),
     _time("updated_at", nullable=False),
     _time("deleted_at", comment="kept for the jobs it worked on"),
+    _time("noticed_at", comment="when its topic was last told of new work"),
     CheckConstraint("kind IN ('private', 'vendor', 'public')", name="workteam_kind"),
 )
 

@@ -1,4 +1,4 @@
-"""Automated labeling: what a job promises of it, and its rounds. A worker's own leases are found at once."""
+"""Automated labeling: what a job promises of it, and its rounds. A worker's own leases are found at once. Notices to topics."""
 
 from typing import Any
 
@@ -20,6 +20,7 @@ def upgrade() -> None:
     ]
     for column in columns:
         op.add_column("labeling_jobs", column)
+    op.add_column("workteams", sa.Column("noticed_at", Time, comment="when its topic was last told of new work"))
     # The state of its objects says as much.
     op.drop_column("labeling_jobs", "withheld")
     # A worker's own leases are looked for with each task; those that run out, of which there are few, now and then.
