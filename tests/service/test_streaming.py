@@ -345,3 +345,14 @@ def test_gold_objects_and_more_workers_where_a_label_is_not_sure(
     job = service.wait_for("animals", "Stopped")
     lines = Path(job["LabelingJobOutput"]["OutputDatasetS3Uri"].removeprefix("file://")).read_text().splitlines()
     assert len(lines) == 3
+
+
+def test_a_wrong_id_in_the_first_manifest_is_told_with_its_line(
+    service: RunningService, sagemaker: Any, job_request: MakeRequest
+) -> None:
+    source = {"source-ref": pixel(service.data_root)}
+    request = job_request(objects=1, Tags=YES)
+    manifest = service.data_root / "in/animals/input.manifest"
+    manifest.write_bytes(as_lines(source, {**source, ID: "key"}))
+    with pytest.raises(ClientError, match=r"input\.manifest:2: key: the object's id must be a text"):
+        sagemaker.create_labeling_job(**request)

@@ -151,7 +151,7 @@ def plan_round(
     audit = randomness.choice(open_objects[proposed], sample, replace=False) if size else np.array([], dtype=np.int64)
     rest = order[size:]
     count = max(0, budget - len(audit))
-    unsure = open_objects[rest][_unlike(features[open_objects[rest]], shares[rest], count + reserve)].tolist()
+    unsure = open_objects[rest][_unlike(features, open_objects[rest], shares[rest], count + reserve)].tolist()
     return RoundPlan(
         query=sorted(unsure[:count]),
         audit=sorted(audit.tolist()),
@@ -232,8 +232,10 @@ def _known(
     return confidence[mask], right[mask]
 
 
-def _unlike(features: NDArray[np.float32], shares: NDArray[np.float64], count: int) -> NDArray[np.int64]:
-    """Up to ``count`` objects with small margins that differ from each other.
+def _unlike(
+    features: NDArray[np.float32], objects: NDArray[np.int64], shares: NDArray[np.float64], count: int
+) -> NDArray[np.int64]:
+    """Places of up to ``count`` of these objects, with small margins and different from each other.
 
     Of the objects with the smallest margins, the one farthest from those already taken is next (core-set selection,
     Sener and Savarese, ICLR 2018, within the uncertain ones).
@@ -244,7 +246,7 @@ def _unlike(features: NDArray[np.float32], shares: NDArray[np.float64], count: i
     unsure = np.argsort(top[:, -1] - top[:, -2], kind="stable")[: count * CANDIDATES]
     if len(unsure) <= count:
         return unsure
-    rows = features[unsure]
+    rows = features[objects[unsure]]
     taken = [0]
     distance = ((rows - rows[0]) ** 2).sum(axis=1)
     # Half by margin alone: the least sure object is worth most, however like another it is.

@@ -66,6 +66,9 @@ class AutoLabeling(Background):
         super().__init__(db, settings.poll_interval)
         self._storage, self._settings = storage, settings
         self._asides, self._failures = Asides(), Failures()
+        # By job, what does not change while its round goes on: the round's number and plan.
+        self._plans: dict[int, tuple[int, RoundPlan]] = {}
+        self._with_features: set[int] = set()
 
     def tick(self) -> None:
         """Look at every job with automated labeling, once."""
@@ -77,6 +80,7 @@ class AutoLabeling(Background):
         with self._db.read() as connection:
             jobs = connection.execute(query.order_by(labeling_jobs.c.created_at)).all()
         self._asides.keep_only({job.id for job in jobs})
+        self._plans = {job.id: self._plans[job.id] for job in jobs if job.id in self._plans}
         for job in jobs:
             if self._stopping.is_set() or not self._failures.may_try(job.id):
                 continue
@@ -93,26 +97,37 @@ class AutoLabeling(Background):
     def _advance(self, job: Row[Any]) -> bool:
         """One look at a job; whether nothing is under way."""
         with self._db.read() as connection:
-            rounds = label_rounds.read_rounds(connection, job.id)
             over = label_rounds.are_over(connection, job)
-            answered = bool(rounds) and label_rounds.is_answered(connection, job)
+            answered = label_rounds.is_answered(connection, job)
         if self._asides.collect(job.id):
-            if rounds:
-                label_rounds.ask_ahead(self._db, job, rounds[-1].plan)
+            if job.iteration:
+                label_rounds.ask_ahead(self._db, job, self._plan_of(job))
             return job.id not in self._asides
         if over:
             return True
         pool = Pool(self._db, self._storage, self._settings, job, self._keep_on)
-        if not rounds:
+        if not job.iteration:
             self._asides.begin(job.id, f"round-{job.name}", partial(_begin, pool))
         elif answered:
-            self._asides.begin(job.id, f"round-{job.name}", partial(_settle, pool, rounds))
+            self._asides.begin(job.id, f"round-{job.name}", partial(_settle, pool))
         else:
-            if not pool.knows_features():
-                # While people are at the first round, so that nobody waits for it later.
-                self._asides.begin(job.id, f"features-{job.name}", pool.make_features)
-            label_rounds.ask_ahead(self._db, job, rounds[-1].plan)
+            if job.id not in self._with_features:
+                if pool.knows_features():
+                    self._with_features.add(job.id)
+                else:
+                    # While people are at the first round, so that nobody waits for it later.
+                    self._asides.begin(job.id, f"features-{job.name}", pool.make_features)
+            label_rounds.ask_ahead(self._db, job, self._plan_of(job))
         return job.id not in self._asides
+
+    def _plan_of(self, job: Row[Any]) -> RoundPlan:
+        """The plan of the round that goes on."""
+        known = self._plans.get(job.id)
+        if known is None or known[0] != job.iteration:
+            with self._db.read() as connection:
+                known = job.iteration, label_rounds.read_rounds(connection, job.id)[-1].plan
+            self._plans[job.id] = known
+        return known[1]
 
     def _note_failure(self, job: Row[Any], error: Exception) -> None:
         count = self._failures.add(job.id)
@@ -207,7 +222,11 @@ class Pool:
         if not self.knows_features():
             self.make_features()
         content = self.storage.read_bytes(self._features_uri)
-        rows: NDArray[np.float32] = np.load(io.BytesIO(content), allow_pickle=False)
+        header = io.BytesIO(content)
+        np.lib.format.read_magic(header)
+        shape, _, kind = np.lib.format.read_array_header_1_0(header)
+        # Where it lies: of many objects, a copy would be too much.
+        rows: NDArray[np.float32] = np.frombuffer(content, kind, offset=header.tell()).reshape(shape)
         return rows
 
     def make_features(self) -> None:
@@ -326,12 +345,13 @@ def _begin(pool: Pool) -> None:
     label_rounds.begin(pool.db, pool.job, plan)
 
 
-def _settle(pool: Pool, rounds: Sequence[LabelRound]) -> None:
+def _settle(pool: Pool) -> None:
     """Settle the current round and plan the next one."""
     from trueground.autolabel.audit import settle_round
 
-    plan = rounds[-1].plan
     with pool.db.read() as connection:
+        rounds = label_rounds.read_rounds(connection, pool.job.id)
+        plan = rounds[-1].plan
         audited = label_rounds.count_answers(connection, pool.job.id, plan.audit)
     labels = pool.human_labels()
     settlement, accepted = None, []

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 
 from sqlalchemy import select
 
@@ -26,8 +27,8 @@ class IpRanges:
         self._read_at = float("-inf")
         self._ranges: dict[str, tuple[str, ...]] = {}
 
-    def check(self, worker_id: str, address: str) -> None:
-        """Raise :class:`Refused` where the worker may not work from this address."""
+    def check(self, worker_id: str, find_address: Callable[[], str]) -> None:
+        """Raise :class:`Refused` where the worker may not work from this address, which most need not be found."""
         ranges = self._current()
         if not ranges:
             return
@@ -40,6 +41,7 @@ class IpRanges:
         )
         with self._db.read() as connection:
             mine = connection.scalars(query).all()
+        address = find_address()
         if not all(lies_in(address, networks(ranges[name])) for name in mine if name is not None):
             raise Refused("You cannot work from this network: your work team allows certain addresses only.")
 

@@ -266,7 +266,13 @@ def _check_manifest(plan: JobPlan, storage: Storage, check_template: CheckTempla
         if check_template is not None:
             _check_template(plan, None, check_template)
         return 0, 0
-    for line in read_lines(storage, plan.manifest, plan.task_input, streaming=plan.streaming):
+
+    def check(content: dict[str, Any]) -> None:
+        plan.task_input(content)
+        if plan.streaming:
+            streaming.own_id(content)
+
+    for line in read_lines(storage, plan.manifest, check, streaming=plan.streaming):
         if objects == 0 and check_template is not None:
             _check_template(plan, line, check_template)
         objects += 1

@@ -14,7 +14,7 @@ from trueground.service.engine.reading import reading
 from trueground.storage import Storage
 
 Check = Callable[[dict[str, Any]], object]
-"""Called with a data object; a ``KeyError`` means that the task type misses that key."""
+"""Called with a data object; a ``KeyError`` means that the task type misses that key. It may raise ``InputError``."""
 _LINE_BYTES = 4 * LINE_CHARACTERS + 4
 
 
@@ -91,6 +91,8 @@ def parse_line(
             check(content)
         except KeyError as error:
             raise wrong("the task type needs this key", str(error.args[0])) from None
+        except InputError as error:
+            raise wrong(error.problem, error.field, error.hint) from None
     _check_source(storage, content, given[0], wrong)
     return Line(text, content)
 

@@ -97,7 +97,7 @@ def add_objects(
 
 def manifest_rows(job: Row[Any], settings: ServiceSettings, lines: Iterable[Line]) -> list[_Checked | Outcome]:
     """The objects of the manifest that a streaming job may begin with, already checked."""
-    return [_row(job, settings, line, _own_id(line.content)) for line in lines]
+    return [_row(job, settings, line, own_id(line.content)) for line in lines]
 
 
 def append(connection: Connection, job: Row[Any], checked: Sequence[_Checked | Outcome]) -> list[Outcome]:
@@ -174,7 +174,7 @@ def _check(job: Row[Any], storage: Storage, settings: ServiceSettings, one: Push
         return task_input(job.pre_function, content, job.categories)
 
     line = parse_line(storage, one.text.encode("utf-8", "surrogatepass"), fits, streaming=True)
-    own = _own_id(line.content)
+    own = own_id(line.content)
     if own is None and one.keys:
         line = Line(json.dumps({**line.content, **one.keys}, ensure_ascii=False), {**line.content, **one.keys})
     return _row(job, settings, line, own or one.dedup_key)
@@ -190,7 +190,7 @@ def _row(job: Row[Any], settings: ServiceSettings, line: Line, dedup_key: str | 
     return _Checked(line.text, dedup_key, state)
 
 
-def _own_id(content: Mapping[str, Any]) -> str | None:
+def own_id(content: Mapping[str, Any]) -> str | None:
     """The id that a data object brings. Raises :class:`InputError`."""
     if ID_NAME not in content:
         return None

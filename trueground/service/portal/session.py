@@ -70,7 +70,7 @@ def identity(request: Request) -> Identity:
 
 def check_range(request: Request, worker_id: str) -> None:
     """Raise :class:`Refused` where the worker may not work from the request's address."""
-    service_of(request).ranges.check(worker_id, address_of(request))
+    service_of(request).ranges.check(worker_id, lambda: address_of(request))
 
 
 def someone_who_may(right: Right) -> Callable[..., Identity]:
