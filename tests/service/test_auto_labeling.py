@@ -126,6 +126,16 @@ class Engine:
 
 
 @pytest.fixture
+def start(stored_job: Callable[..., str], pictures: Callable[[int], list[dict[str, Any]]]) -> Callable[[int], None]:
+    """Create the job ``animals`` over so many pictures, with automated labeling."""
+
+    def make(objects: int) -> None:
+        stored_job("animals", pictures(objects), LabelingJobAlgorithmsConfig=IMAGES)
+
+    return make
+
+
+@pytest.fixture
 def engine(store: Database, settings: ServiceSettings) -> Engine:
     return Engine(store, settings)
 
@@ -356,12 +366,11 @@ def test_who_would_have_nothing_to_do_is_asked_ahead(
     store: Database,
     settings: ServiceSettings,
     people: Callable[[int], list[str]],
-    stored_job: Callable[..., str],
-    pictures: Callable[[int], list[dict[str, Any]]],
+    start: Callable[[int], None],
     answer_all: Callable[..., int],
 ) -> None:
     ann, bob = people(2)
-    stored_job("animals", pictures(300), LabelingJobAlgorithmsConfig=IMAGES)
+    start(300)
     engine.step()
     assert engine.states() == {"waiting": 50, "withheld": 250}
     slow = assignment.next_assignment(store, ann, "animals")
@@ -388,12 +397,11 @@ def test_an_answer_can_be_changed_until_its_round_is_settled(
     engine: Engine,
     store: Database,
     people: Callable[[int], list[str]],
-    stored_job: Callable[..., str],
-    pictures: Callable[[int], list[dict[str, Any]]],
+    start: Callable[[int], None],
     answer_all: Callable[..., int],
 ) -> None:
     (ann,) = people(1)
-    stored_job("animals", pictures(200), LabelingJobAlgorithmsConfig=IMAGES)
+    start(200)
     engine.step()
     answer_all(store, "animals", ann, truth, 10)
     first = own_work.recent_answers(store, ann, "animals")[-1]
@@ -413,12 +421,11 @@ def test_a_round_is_settled_once_whoever_comes_and_by_the_answers_that_stand(
     store: Database,
     settings: ServiceSettings,
     people: Callable[[int], list[str]],
-    stored_job: Callable[..., str],
-    pictures: Callable[[int], list[dict[str, Any]]],
+    start: Callable[[int], None],
     answer_all: Callable[..., int],
 ) -> None:
     (ann,) = people(1)
-    stored_job("animals", pictures(300), LabelingJobAlgorithmsConfig=IMAGES)
+    start(300)
     while True:
         engine.step()
         if engine.rounds()[-1].plan.proposal:
@@ -455,11 +462,10 @@ def test_a_first_sample_of_which_too_much_fails_stops_the_job(
     engine: Engine,
     store: Database,
     people: Callable[[int], list[str]],
-    stored_job: Callable[..., str],
-    pictures: Callable[[int], list[dict[str, Any]]],
+    start: Callable[[int], None],
 ) -> None:
     ann, bob = people(2)
-    stored_job("animals", pictures(200), LabelingJobAlgorithmsConfig=IMAGES)
+    start(200)
     engine.step()
     for _ in range(6):
         for worker in (ann, bob):
@@ -475,12 +481,11 @@ def test_features_that_cannot_be_made_end_the_job_with_the_reason(
     engine: Engine,
     store: Database,
     people: Callable[[int], list[str]],
-    stored_job: Callable[..., str],
-    pictures: Callable[[int], list[dict[str, Any]]],
+    start: Callable[[int], None],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     people(1)
-    stored_job("animals", pictures(200), LabelingJobAlgorithmsConfig=IMAGES)
+    start(200)
 
     def fail(_: Any) -> None:
         raise ValueError("the numbers do not add up")

@@ -14,17 +14,16 @@ from typing import Any
 from sqlalchemy import Connection, Row, func, select, update
 
 from trueground.service.engine.functions import find_task_type
-from trueground.service.engine.progress import is_last_revision
+from trueground.service.engine.progress import counted_answers, usable_answers
 from trueground.service.store.database import Database
 from trueground.service.store.tables import (
     answers,
-    assignments,
     data_objects,
     labeling_jobs,
     worker_groups,
     workteam_groups,
 )
-from trueground.tasks.base import Answer, TaskType
+from trueground.tasks.base import TaskType
 
 BACKGROUND = 5000
 """The last answers of a job, from which workers' reliability is learned."""
@@ -76,11 +75,7 @@ def ask_more(db: Database, job: Row[Any], positions: Sequence[int]) -> set[int]:
 
 
 def _unsure(connection: Connection, job: Row[Any], task_type: TaskType, positions: Sequence[int]) -> list[int]:
-    usable = [
-        Answer(str(row.position), row.worker_id, row.content)
-        for row in _answers(connection, job.id, positions)
-        if task_type.can_parse(row.content, job.categories)
-    ]
+    usable = usable_answers(task_type, _answers(connection, job.id, positions), job.categories)
     sure = {
         int(label.object_id)
         for label in task_type.consolidate(usable, job.categories)
@@ -91,20 +86,7 @@ def _unsure(connection: Connection, job: Row[Any], task_type: TaskType, position
 
 def _answers(connection: Connection, job_id: int, positions: Sequence[int]) -> list[Any]:
     """What holds now of these objects, and the last answers of the job besides."""
-    counted = (
-        select(answers.c.id, answers.c.position, answers.c.worker_id, answers.c.content)
-        .join(assignments, assignments.c.id == answers.c.assignment_id)
-        .join(
-            data_objects,
-            (data_objects.c.job_id == answers.c.job_id) & (data_objects.c.position == answers.c.position),
-        )
-        .where(
-            answers.c.job_id == job_id,
-            assignments.c.state == "submitted",
-            data_objects.c.state != "gold",
-            is_last_revision(),
-        )
-    )
+    counted = counted_answers(job_id).where(data_objects.c.state != "gold")
     these = connection.execute(counted.where(answers.c.position.in_(positions))).all()
     others = connection.execute(
         counted.where(answers.c.position.not_in(positions)).order_by(answers.c.id.desc()).limit(BACKGROUND)

@@ -11,7 +11,7 @@ from __future__ import annotations
 import io
 import json
 import logging
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -27,14 +27,14 @@ from trueground.service.engine.function_calls import REASON_CHARACTERS, reason_o
 from trueground.service.engine.functions import find_task_type
 from trueground.service.engine.label_rounds import LabelRound, MachineLabel
 from trueground.service.engine.output import Output
-from trueground.service.engine.progress import is_last_revision
+from trueground.service.engine.progress import counted_answers, usable_answers
 from trueground.service.engine.threads import Asides, Failures, in_thread
 from trueground.service.settings import ServiceSettings
 from trueground.service.store.bulk import in_parts
 from trueground.service.store.database import Database, now
-from trueground.service.store.tables import answers, assignments, data_objects, labeling_jobs
+from trueground.service.store.tables import answers, data_objects, labeling_jobs
 from trueground.storage import Storage
-from trueground.tasks.base import Answer, Label, TaskType
+from trueground.tasks.base import Label, TaskType
 
 if TYPE_CHECKING:
     import numpy as np
@@ -79,7 +79,9 @@ class AutoLabeling(Background):
         )
         with self._db.read() as connection:
             jobs = connection.execute(query.order_by(labeling_jobs.c.created_at)).all()
-        self._asides.keep_only({job.id for job in jobs})
+        known = {job.id for job in jobs}
+        self._asides.keep_only(known)
+        self._with_features &= known
         self._plans = {job.id: self._plans[job.id] for job in jobs if job.id in self._plans}
         for job in jobs:
             if self._stopping.is_set() or not self._failures.may_try(job.id):
@@ -105,7 +107,7 @@ class AutoLabeling(Background):
             return job.id not in self._asides
         if over:
             return True
-        pool = Pool(self._db, self._storage, self._settings, job, self._keep_on)
+        pool = Pool(Output.of(self._db, self._storage, self._settings, job, self._keep_on))
         if not job.iteration:
             self._asides.begin(job.id, f"round-{job.name}", partial(_begin, pool))
         elif answered:
@@ -149,14 +151,20 @@ class AutoLabeling(Background):
 class Pool:
     """The objects of a job that did not come with their label, and what is known of them.
 
-    Objects are numbered in the manifest's order; ``keep_on`` is called now and then during long work.
+    Objects are numbered in the manifest's order. What is made of them lies with the job's output.
     """
 
-    db: Database
-    storage: Storage
-    settings: ServiceSettings
-    job: Row[Any]
-    keep_on: Callable[[], object]
+    output: Output
+
+    @property
+    def db(self) -> Database:
+        """The store."""
+        return self.output.db
+
+    @property
+    def job(self) -> Row[Any]:
+        """The job's row."""
+        return self.output.job
 
     @property
     def task_type(self) -> TaskType:
@@ -175,28 +183,10 @@ class Pool:
 
     def human_labels(self) -> dict[int, Label]:
         """What people said so far, consolidated, by position."""
-        query = (
-            select(answers.c.position, answers.c.worker_id, answers.c.content)
-            .join(assignments, assignments.c.id == answers.c.assignment_id)
-            .join(
-                data_objects,
-                (data_objects.c.job_id == answers.c.job_id) & (data_objects.c.position == answers.c.position),
-            )
-            .where(
-                answers.c.job_id == self.job.id,
-                assignments.c.state == "submitted",
-                data_objects.c.state.in_(("answered", "written")),
-                is_last_revision(),
-            )
-            .order_by(answers.c.position, answers.c.id)
-        )
+        complete = counted_answers(self.job.id).where(data_objects.c.state.in_(("answered", "written")))
         with self.db.read() as connection:
-            rows = connection.execute(query).all()
-        usable = [
-            Answer(str(row.position), row.worker_id, row.content)
-            for row in rows
-            if self.task_type.can_parse(row.content, self.job.categories)
-        ]
+            rows = connection.execute(complete.order_by(answers.c.position, answers.c.id)).all()
+        usable = usable_answers(self.task_type, rows, self.job.categories)
         return {int(label.object_id): label for label in self.task_type.consolidate(usable, self.job.categories)}
 
     def sources(self, positions: Sequence[int]) -> list[str]:
@@ -213,7 +203,7 @@ class Pool:
 
     def knows_features(self) -> bool:
         """Whether they are made already."""
-        return self.storage.exists(self._features_uri)
+        return self.output.storage.exists(self._features_uri)
 
     def features(self) -> NDArray[np.float32]:
         """The objects as numbers that are comparable within this job, ``[objects, features]``."""
@@ -221,7 +211,7 @@ class Pool:
 
         if not self.knows_features():
             self.make_features()
-        content = self.storage.read_bytes(self._features_uri)
+        content = self.output.storage.read_bytes(self._features_uri)
         header = io.BytesIO(content)
         np.lib.format.read_magic(header)
         shape, _, kind = np.lib.format.read_array_header_1_0(header)
@@ -243,7 +233,7 @@ class Pool:
             self._set_aside(broken)
         buffer = io.BytesIO()
         np.save(buffer, rows, allow_pickle=False)
-        self.storage.write_bytes(self._features_uri, buffer.getvalue())
+        self.output.storage.write_bytes(self._features_uri, buffer.getvalue())
 
     def own_features(self, positions: Sequence[int]) -> NDArray[np.float32]:
         """Objects as numbers that do not depend on the others of the job: what a model lives on that outlives it."""
@@ -269,12 +259,11 @@ class Pool:
 
         if self.job.initial_model is None:
             return None
-        return LabelModel.from_bytes(self.storage.read_bytes(self.job.initial_model))
+        return LabelModel.from_bytes(self.output.storage.read_bytes(self.job.initial_model))
 
     def drawer(self, name: str) -> str:
         """The URI of a file of automated labeling."""
-        base = paths.join(self.job.request["OutputConfig"]["S3OutputPath"], self.job.name)
-        return paths.join(base, "activelearning", name)
+        return paths.join(self.output.base, "activelearning", name)
 
     @property
     def _features_uri(self) -> str:
@@ -300,14 +289,14 @@ class Pool:
     def _contents(self, positions: Sequence[int]) -> Iterator[bytes | str]:
         """The files of objects, or what is wrong with them."""
         for some in in_parts(positions, READ_AT_ONCE):
-            self.keep_on()
+            self.output.renew()
             reads = [in_thread("reading", partial(self._content, uri)) for uri in self.sources(some)]
             for read in reads:
                 yield read.result()
 
     def _content(self, uri: str) -> bytes | str:
         try:
-            return self.storage.read_bytes(uri)
+            return self.output.storage.read_bytes(uri)
         except FileNotFoundError:
             return f"there is no file {uri}"
         except (PermissionError, IsADirectoryError) as error:
@@ -326,10 +315,10 @@ class Pool:
 
 def write_final_model(output: Output) -> None:
     """Train a model on all that people said in an ended job and keep it, for other jobs to begin with."""
-    pool = Pool(output.db, output.storage, output.settings, output.job, output.renew)
-    labels = _spread(pool.human_labels())
     from trueground.autolabel.model import LabelModel
 
+    pool = Pool(output)
+    labels = _spread(pool.human_labels())
     model = LabelModel.learn(pool.own_features(list(labels)), list(labels.values())) if labels else None
     if model is None:
         return
@@ -363,7 +352,7 @@ def _settle(pool: Pool) -> None:
                 position,
                 pool.task_type.write_label(
                     Label(str(position), value, confidence, human=False),
-                    pool.job.request["LabelAttributeName"],
+                    pool.output.attribute,
                     pool.job.categories,
                     job_name=pool.job.name,
                     created=created,
@@ -436,7 +425,9 @@ def _forecast(
         return None
     numbers = {position: number for number, position in enumerate(positions)}
     known = {numbers[position]: label for position, label in _spread(labels).items()}
-    drawn = {numbers[position] for earlier in rounds for position in earlier.drawn}
+    # What was asked for being hard, later, does not tell what to expect of the others.
+    hard = {position for earlier in rounds if not earlier.plan.at_random for position in earlier.plan.query}
+    drawn = {numbers[position] for earlier in rounds for position in earlier.drawn - hard}
     own = None
     if known:
         rows = pool.features()

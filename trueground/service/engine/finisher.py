@@ -234,8 +234,7 @@ class Finisher(Background):
         return True
 
     def _output(self, job: Row[Any], renew: Callable[[], object] | None = None) -> Output:
-        storage = self._storage.with_kms_key(job.request["OutputConfig"].get("KmsKeyId"))
-        return Output(self._db, storage, self._settings, job, renew or self.keep_lease)
+        return Output.of(self._db, self._storage, self._settings, job, renew or self.keep_lease)
 
     def _note_failure(self, job: Row[Any], error: Exception) -> None:
         failures = self._failures.add(job.id)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from sqlalchemy import Connection, Row, func, select, update
@@ -10,10 +11,10 @@ from trueground.service.engine import events
 from trueground.service.engine.job_rows import EXPIRED, OPEN, count_states, end_of_open_objects
 from trueground.service.engine.jobs import resource
 from trueground.service.engine.output import NO_LABEL
+from trueground.service.store.bulk import in_parts
 from trueground.service.store.database import now
 from trueground.service.store.tables import IS_LEASED, answers, assignments, data_objects, labeling_jobs
 
-BATCH = 500
 NOTHING_LABELED = "No data object was labeled before the task availability lifetime ended"
 
 
@@ -64,17 +65,12 @@ def complete(connection: Connection, job: Row[Any], unlabeled: list[int]) -> Non
     ).one()
     if current.status not in ("InProgress", "Stopping"):
         return
-    for start in range(0, len(unlabeled), BATCH):
-        connection.execute(
-            update(data_objects)
-            .where(
-                data_objects.c.job_id == job.id,
-                data_objects.c.position.in_(unlabeled[start : start + BATCH]),
-            )
-            .values(state="failed", failure_reason=NO_LABEL)
-        )
-    reason = current.failure_reason or _nothing_labeled(connection, job)
-    stopped = current.stop_requested_at is not None or bool(count_states(connection, job.id).get("withheld"))
+    for some in in_parts(unlabeled):
+        these = (data_objects.c.job_id == job.id) & data_objects.c.position.in_(some)
+        connection.execute(update(data_objects).where(these).values(state="failed", failure_reason=NO_LABEL))
+    counts = count_states(connection, job.id)
+    reason = current.failure_reason or _nothing_labeled(connection, job, counts)
+    stopped = current.stop_requested_at is not None or counts.get("withheld")
     close(connection, job, "Failed" if reason else "Stopped" if stopped else "Completed", reason)
 
 
@@ -91,9 +87,8 @@ def close(connection: Connection, job: Row[Any], status: str, reason: str | None
         events.record(connection, resource=resource(job.name), detail_type=events.LABELING_JOB, detail=detail, at=at)
 
 
-def _nothing_labeled(connection: Connection, job: Row[Any]) -> str | None:
-    """Why a job failed whose objects all did."""
-    counts = count_states(connection, job.id)
+def _nothing_labeled(connection: Connection, job: Row[Any], counts: Mapping[str, int]) -> str | None:
+    """Why a job failed whose objects all did. ``counts``: its objects by state."""
     if not counts.get("failed") or any(counts.get(state) for state in ("written", "labeled", "machine")):
         return None
     this = (data_objects.c.job_id == job.id) & (data_objects.c.state == "failed")

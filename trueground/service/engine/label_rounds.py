@@ -100,14 +100,12 @@ def asked_ahead(connection: Connection, job: Row[Any]) -> int:
     return connection.scalar(query) or 0
 
 
-def begin(db: Database, job: Row[Any], plan: RoundPlan) -> bool:
-    """Begin the first round; whether that was still to be done."""
+def begin(db: Database, job: Row[Any], plan: RoundPlan) -> None:
+    """Begin the first round, if that is still to be done."""
     with db.write() as connection:
-        if not _is_current(connection, job):
-            return False
-        _begin(connection, job, 1, plan)
+        if _is_current(connection, job):
+            _begin(connection, job, 1, plan)
     db.changed.set()
-    return True
 
 
 class PlannedTooMany(Exception):
@@ -135,7 +133,7 @@ def settle(
         if not _is_current(connection, job) or count_answers(connection, job.id, list(audit_answers)) != audit_answers:
             return False
         this = (label_rounds.c.job_id == job.id) & (label_rounds.c.number == job.iteration)
-        before = _machine(connection, job.id)
+        before = count_states(connection, job.id).get("machine", 0)
         if labels:
             open_still = (data_objects.c.job_id == job.id) & (data_objects.c.position == bindparam("at"))
             connection.execute(
@@ -148,7 +146,7 @@ def settle(
         # What was accepted stands with the objects.
         outcome = {} if settlement is None else asdict(settlement)
         facts: dict[str, Any] = {name: outcome[name] for name in ("audited", "wrong", "error_bound") if name in outcome}
-        facts["accepted"] = _machine(connection, job.id) - before
+        facts["accepted"] = count_states(connection, job.id).get("machine", 0) - before
         connection.execute(update(label_rounds).where(this).values(settlement=facts, settled_at=at))
         if following is not None:
             _begin(connection, job, job.iteration + 1, following)
@@ -158,22 +156,20 @@ def settle(
     return True
 
 
-def ask_ahead(db: Database, job: Row[Any], plan: RoundPlan) -> int:
-    """Open a few objects of the round to come, if nobody can get a task of this one any more; how many."""
+def ask_ahead(db: Database, job: Row[Any], plan: RoundPlan) -> None:
+    """Open a few objects of the round to come, if nobody can get a task of this one any more."""
     with db.read() as connection:
         free = (data_objects.c.free > literal_column("0")) | (data_objects.c.state == "unprepared")
         if has_objects(connection, job.id, free) or people_allowed(connection, job) <= 0:
-            return 0
+            return
         closed = _withheld(connection, job.id, plan.reserve)
     chosen = [position for position in plan.reserve if position in closed][:AHEAD]
     if not chosen:
-        return 0
+        return
     with db.write(routine=True) as connection:
-        if not _is_current(connection, job):
-            return 0
-        _open(connection, job, chosen[: max(0, people_allowed(connection, job))], job.iteration + 1)
+        if _is_current(connection, job):
+            _open(connection, job, chosen[: max(0, people_allowed(connection, job))], job.iteration + 1)
     db.changed.set()
-    return len(chosen)
 
 
 def count_answers(connection: Connection, job_id: int, positions: Sequence[int]) -> dict[int, int]:
@@ -218,11 +214,6 @@ def _open(connection: Connection, job: Row[Any], positions: Sequence[int], numbe
             if chosen:
                 these = (data_objects.c.job_id == job.id) & data_objects.c.position.in_(chosen)
                 connection.execute(update(data_objects).where(these).values(iteration=number, **values))
-
-
-def _machine(connection: Connection, job_id: int) -> int:
-    query = select(func.count()).where(data_objects.c.job_id == job_id, data_objects.c.state == "machine")
-    return connection.scalar(query) or 0
 
 
 def _withheld(connection: Connection, job_id: int, positions: Sequence[int]) -> set[int]:

@@ -49,6 +49,18 @@ class Output:
     renew: Callable[[], object]
     at: datetime | None = None
 
+    @classmethod
+    def of(
+        cls,
+        db: Database,
+        storage: Storage,
+        settings: ServiceSettings,
+        job: Row[Any],
+        renew: Callable[[], object],
+    ) -> Output:
+        """The output of a job, encrypted as its request says."""
+        return cls(db, storage.with_kms_key(job.request["OutputConfig"].get("KmsKeyId")), settings, job, renew)
+
     @property
     def time(self) -> datetime:
         """When the labels are made."""

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import json
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from statistics import median
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Row, exists, func, literal_column, select
+from sqlalchemy import ColumnElement, Connection, Row, Select, exists, func, literal_column, select
 
 from trueground.service.engine import tags
 from trueground.service.engine.errors import NotFound, NotYours
@@ -28,7 +28,7 @@ from trueground.service.store.tables import (
     labeling_jobs,
     workers,
 )
-from trueground.tasks.base import Answer
+from trueground.tasks.base import Answer, TaskType
 
 NOT_ASKED = ("labeled", "machine", "withheld")
 """The states of data objects that people are not asked about."""
@@ -306,9 +306,29 @@ def _agreement(connection: Connection, job: Row[Any]) -> float | None:
     rows = connection.execute(
         select(answers).where(answers.c.job_id == job.id, is_last_revision()).order_by(answers.c.id)
     )
-    given = [Answer(str(row.position), row.worker_id, row.content) for row in rows]
-    usable = [answer for answer in given if task_type.can_parse(answer.content, job.categories)]
-    return task_type.agreement(usable, job.categories)
+    return task_type.agreement(usable_answers(task_type, rows, job.categories), job.categories)
+
+
+def counted_answers(job_id: int) -> Select[tuple[int, int, str, Any]]:
+    """The answers of a job that stand (id, position, worker and content), with their assignments and objects joined."""
+    return (
+        select(answers.c.id, answers.c.position, answers.c.worker_id, answers.c.content)
+        .join(assignments, assignments.c.id == answers.c.assignment_id)
+        .join(
+            data_objects,
+            (data_objects.c.job_id == answers.c.job_id) & (data_objects.c.position == answers.c.position),
+        )
+        .where(answers.c.job_id == job_id, assignments.c.state == "submitted", is_last_revision())
+    )
+
+
+def usable_answers(task_type: TaskType, rows: Iterable[Any], categories: Sequence[str]) -> list[Answer]:
+    """Rows of answers as the task type takes them, without those that it cannot read."""
+    return [
+        Answer(str(row.position), row.worker_id, row.content)
+        for row in rows
+        if task_type.can_parse(row.content, categories)
+    ]
 
 
 def is_last_revision() -> ColumnElement[bool]:
