@@ -10,7 +10,7 @@ from typing import Any
 from PIL import Image
 from playwright.sync_api import Browser, Page, expect
 
-from tests.service.conftest import RunningService
+from tests.service.running import RunningService
 from trueground.storage import file_uri
 from trueground.tasks import label_category_config
 from trueground.templates import fill

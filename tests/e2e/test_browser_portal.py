@@ -8,7 +8,7 @@ import pytest
 from playwright.sync_api import Browser, expect
 
 from tests.e2e.browsing import create_job, shot, signed_in, visible_task
-from tests.service.conftest import RunningService, _running_service
+from tests.service.running import RunningService, _running_service
 from trueground.service.settings import ServiceSettings
 
 pytestmark = pytest.mark.browser

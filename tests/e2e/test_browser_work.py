@@ -11,7 +11,7 @@ from playwright.sync_api import Browser, Page, expect
 from sqlalchemy import delete, select
 
 from tests.e2e.browsing import create_job, shot, signed_in, visible_task
-from tests.service.conftest import RunningService, _running_service
+from tests.service.running import RunningService, _running_service
 from trueground.service.engine.memory import SEEN_SECONDS
 from trueground.service.settings import ServiceSettings
 from trueground.service.store.tables import answers, assignments, labeling_jobs, sessions

@@ -11,9 +11,9 @@ from typing import Any
 import pytest
 from playwright.sync_api import Browser, Page, expect
 
-from tests.service.conftest import RunningService, _job_request, _running_service
 from tests.service.mturk_server import mturk_server
 from tests.service.oidc_servers import mock_provider
+from tests.service.running import RunningService, _job_request, _running_service
 from trueground.service.settings import ServiceSettings
 
 pytestmark = pytest.mark.browser

@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from tests.service.conftest import RunningService, _running_service
+from tests.service.running import RunningService, _running_service
 from trueground.service.settings import ServiceSettings
 
 pytestmark = pytest.mark.airflow

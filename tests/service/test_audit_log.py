@@ -9,7 +9,7 @@ import pytest
 from sqlalchemy import delete, select, text, update
 from sqlalchemy.exc import DBAPIError
 
-from tests.service.conftest import RunningService
+from tests.service.running import RunningService
 from trueground.service.engine import accounts, audit_log, keys
 from trueground.service.engine.audit_log import Actor
 from trueground.service.security import SecretBox

@@ -15,7 +15,7 @@ from botocore.exceptions import ClientError
 from PIL import Image, ImageDraw
 from sqlalchemy import func, select, update
 
-from tests.service.conftest import RunningService
+from tests.service.running import RunningService
 from trueground.autolabel.model import LabelModel
 from trueground.service.engine import assignment, job_insight, jobs, label_rounds, own_work
 from trueground.service.engine.auto_labeling import AutoLabeling

@@ -26,7 +26,7 @@ import pytest
 from sqlalchemy import select, update
 
 from tests.service.chaos import KillableService, PrivatePostgreSQL, Proxy, full, small_disk
-from tests.service.conftest import CATEGORIES, RunningService, _job_request, read_credentials
+from tests.service.running import CATEGORIES, RunningService, _job_request, read_credentials
 from trueground.service.engine.finisher import Finisher
 from trueground.service.settings import ServiceSettings
 from trueground.service.store.database import Database

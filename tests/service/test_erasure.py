@@ -8,7 +8,7 @@ from collections.abc import Callable
 import pytest
 from sqlalchemy import select, update
 
-from tests.service.conftest import RunningService
+from tests.service.running import RunningService
 from trueground.service.engine import accounts, assignment, erasure, invitations, progress, sessions
 from trueground.service.engine.errors import Invalid, NotFound
 from trueground.service.security import Identity

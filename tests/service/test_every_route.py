@@ -14,7 +14,7 @@ import pytest
 from fastapi import FastAPI
 from starlette.testclient import TestClient
 
-from tests.service.conftest import RunningService, _job_request
+from tests.service.running import RunningService, _job_request
 from trueground.service.app import create_app
 from trueground.service.engine import accounts, assignment, jobs, sessions, vendors
 from trueground.service.portal.session import COOKIE, CSRF_HEADER

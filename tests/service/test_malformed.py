@@ -24,7 +24,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from sqlalchemy import insert
 
-from tests.service.conftest import LAMBDA, RunningService, _job_request, add_team, read_credentials, running
+from tests.service.running import LAMBDA, RunningService, _job_request, add_team, read_credentials, running
 from tests.service.shapes import JUNK, SCALARS, TEXTS, WRONG_BYTES, as_json, spoiled, valued
 from trueground.service.app import create_app
 from trueground.service.aws.model import loop_model, service_model

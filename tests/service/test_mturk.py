@@ -1,125 +1,39 @@
-"""Jobs of the public workforce: Mechanical Turk's API on one side, our task page in its frame on the other."""
+"""Jobs of the public workforce: what a request must say, and what Mechanical Turk is asked."""
 
 from __future__ import annotations
 
-import json
 import re
-import time
-from collections.abc import Callable, Iterator
-from dataclasses import replace
+from collections.abc import Callable
 from datetime import timedelta
-from html import unescape
 from typing import Any
 
-import httpx
 import pytest
 from botocore.exceptions import ClientError
 from sqlalchemy import select, update
 
-from tests.service.conftest import RunningService, _running_service
-from tests.service.mturk_server import MTurkServer, mturk_server
+from tests.service.mturk_server import MTurkServer
+from tests.service.public_work import (
+    ADA,
+    ANSWER,
+    BEN,
+    FREE,
+    PRICE,
+    given,
+    hand_in,
+    label,
+    look_again,
+    made,
+    states,
+    task_of,
+)
+from tests.service.running import RunningService
 from trueground.service.engine import assignment, jobs, public_workers
 from trueground.service.engine.errors import Invalid
 from trueground.service.engine.mturk import PublicWork
 from trueground.service.engine.public_request import PRICES, check_public, reward
-from trueground.service.security import SecretBox
 from trueground.service.settings import ServiceSettings
 from trueground.service.store.database import Database, now
-from trueground.service.store.tables import answers, assignments, labeling_jobs, public_tasks, workers
-
-PUBLIC = "arn:aws:sagemaker:us-east-1:394669845002:workteam/public-crowd/default"
-PRICE = {"AmountInUsd": {"Dollars": 0, "Cents": 3, "TenthFractionsOfACent": 6}}
-FREE = ["FreeOfPersonallyIdentifiableInformation", "FreeOfAdultContent"]
-ANSWER = {"crowd-image-classifier": {"label": "dog"}}
-ADA, BEN = "A1ADALOVELACE", "A2BENJAMIN"
-
-
-@pytest.fixture
-def turk(monkeypatch: pytest.MonkeyPatch) -> Iterator[MTurkServer]:
-    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "AKIAEXAMPLE")
-    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "example")
-    with mturk_server() as server:
-        yield server
-
-
-@pytest.fixture
-def public_settings(settings: ServiceSettings, turk: MTurkServer) -> ServiceSettings:
-    return replace(settings, mturk_endpoint=turk.url, public_url="https://labels.example.org", poll_interval=0.05)
-
-
-@pytest.fixture
-def public_service(public_settings: ServiceSettings) -> Iterator[RunningService]:
-    with _running_service(public_settings) as service:
-        yield service
-
-
-@pytest.fixture
-def public_request(job_request: Callable[..., dict[str, Any]]) -> Callable[..., dict[str, Any]]:
-    """A request for a job of the public workforce; classifiers replace those that it states."""
-
-    def make(objects: int = 1, workers: int = 1, classifiers: list[str] = FREE, **members: Any) -> dict[str, Any]:
-        members = {"WorkteamArn": PUBLIC, "PublicWorkforceTaskPrice": PRICE, **members}
-        request = job_request("animals", objects, workers, **members)
-        request["InputConfig"]["DataAttributes"] = {"ContentClassifiers": classifiers}
-        return request
-
-    return make
-
-
-@pytest.fixture
-def work(store: Database, public_settings: ServiceSettings) -> PublicWork:
-    """What the background thread does, step by step, on both databases."""
-    return PublicWork(store, public_settings, SecretBox.load(public_settings.home))
-
-
-@pytest.fixture
-def public_job(
-    store: Database, public_settings: ServiceSettings, public_request: Callable[..., dict[str, Any]]
-) -> Callable[..., None]:
-    def make(*args: Any, **options: Any) -> None:
-        jobs.create_job(store, public_settings.storage(), public_settings, public_request(*args, **options))
-
-    return make
-
-
-def task_of(db: Database, position: int = 0) -> public_workers.PublicTask:
-    with db.read() as connection:
-        job_id = connection.scalar(select(labeling_jobs.c.id))
-    return public_workers.public_task(db, job_id, position)  # type: ignore[arg-type]
-
-
-def label(work: PublicWork, db: Database, turk: MTurkServer, worker: str, position: int = 0) -> str:
-    """A worker accepts, answers and hands in; the id of their assignment at Mechanical Turk."""
-    task = task_of(db, position)
-    assert task.hit_id is not None
-    accepted = turk.accept(task.hit_id, worker)
-    hand_in(work, db, worker, position)
-    turk.submit(accepted)
-    return accepted
-
-
-def hand_in(work: PublicWork, db: Database, worker: str, position: int = 0) -> None:
-    worker_id = public_workers.worker_of(db, work._box, worker)
-    place = public_workers.take(db, worker_id, task_of(db, position))
-    assert place.lease is not None
-    public_workers.hand_in(db, place.lease.id, worker_id, ANSWER, 2.0)
-
-
-def look_again(db: Database) -> None:
-    """Some minutes pass, after which HITs are looked at again of which nobody handed anything in here."""
-    with db.write() as connection:
-        connection.execute(update(public_tasks).values(checked_at=now() - timedelta(minutes=6)))
-
-
-def given(db: Database) -> list[Any]:
-    with db.read() as connection:
-        return list(connection.execute(select(answers)).all())
-
-
-def states(db: Database) -> list[str]:
-    with db.read() as connection:
-        return list(connection.scalars(select(public_tasks.c.state).order_by(public_tasks.c.position)))
-
+from trueground.service.store.tables import assignments, labeling_jobs, workers
 
 # What a request must say.
 
@@ -369,141 +283,6 @@ def test_a_worker_is_the_same_in_every_job_and_their_id_is_kept_nowhere(
         rows = connection.execute(select(workers)).all()
     assert ADA not in str(rows)
     assert {row.source for row in rows} == {"mturk"}
-
-
-# The page in Mechanical Turk's frame.
-
-
-@pytest.fixture
-def page(public_service: RunningService) -> Iterator[httpx.Client]:
-    with httpx.Client(base_url=public_service.url) as client:
-        yield client
-
-
-def made(service: RunningService, turk: MTurkServer, request: dict[str, Any]) -> str:
-    """Create the job and wait for its HIT."""
-    service.client().create_labeling_job(**request)
-    end = time.monotonic() + 10
-    while not turk.hits or "wanted" in states(service.db):
-        assert time.monotonic() < end
-        time.sleep(0.05)
-    return next(iter(turk.hits))
-
-
-def data(text: str, name: str) -> str:
-    return unescape(re.search(rf'{name}="([^"]*)"', text)[1])  # type: ignore[index]
-
-
-def test_a_preview_shows_the_task_and_takes_nothing(
-    public_service: RunningService, turk: MTurkServer, page: httpx.Client, public_request: Callable[..., dict[str, Any]]
-) -> None:
-    hit = made(public_service, turk, public_request())
-    shown = page.get(turk.page_of(hit))
-    assert shown.status_code == 200
-    assert "This is a preview" in shown.text and "$0.03" in shown.text
-    assert "<form" not in shown.text
-    frame = page.get(data(shown.text, "src"))
-    assert "crowd-image-classifier" in frame.text
-    with public_service.db.read() as connection:
-        assert connection.execute(select(assignments)).all() == []
-
-
-def test_only_mechanical_turk_may_show_the_page_in_a_frame(
-    public_service: RunningService, turk: MTurkServer, page: httpx.Client, public_request: Callable[..., dict[str, Any]]
-) -> None:
-    hit = made(public_service, turk, public_request())
-    shown = page.get(turk.page_of(hit))
-    policy = shown.headers["content-security-policy"]
-    assert f"frame-ancestors {turk.url};" in policy and f"form-action {turk.url};" in policy
-    assert shown.headers["referrer-policy"] == "no-referrer"
-    frame = page.get(data(shown.text, "src")).headers["content-security-policy"]
-    assert f"frame-ancestors 'self' {turk.url}" in frame and "sandbox allow-scripts allow-forms" in frame
-    assert "frame-ancestors 'self';" in page.get("/signin").headers["content-security-policy"]
-
-
-def test_a_public_job_from_its_request_to_its_output(
-    public_service: RunningService, turk: MTurkServer, page: httpx.Client, public_request: Callable[..., dict[str, Any]]
-) -> None:
-    hit = made(public_service, turk, public_request(workers=2))
-    for worker in (ADA, BEN):
-        accepted = turk.accept(hit, worker)
-        shown = page.get(turk.page_of(hit, accepted)).text
-        assert data(shown, "action") == f"{turk.url}/mturk/externalSubmit"
-        answer = {"place": data(shown, "data-place"), "answerContent": ANSWER, "secondsActive": 1.5}
-        assert page.post("/turk/answer", json=answer).status_code == 204
-        assert page.post("/turk/answer", json=answer).status_code == 204  # sent again, it changes nothing
-        httpx.post(data(shown, "action"), data={"assignmentId": accepted, "answered": "yes"}).raise_for_status()
-
-    public_service.wait_for("animals", "Completed")
-
-    statuses = [assignment["AssignmentStatus"] for assignment in turk.assignments.values()]
-    assert statuses == ["Approved", "Approved"]
-    out = public_service.data_root / "out/animals"
-    (response,) = (out / "annotations/worker-response").rglob("*.json")
-    entries = json.loads(response.read_text())["answers"]
-    assert all(re.fullmatch(r"public\.us-east-1\.[0-9a-f]{16}", entry["workerId"]) for entry in entries)
-    assert [entry["workerMetadata"] for entry in entries] == [{}, {}]
-    texts = [path.read_text() for path in out.rglob("*") if path.is_file()]
-    assert not any(ADA in text or BEN in text for text in texts)
-    assert json.loads((out / "manifests/output/output.manifest").read_text())["animal"] == 1
-    assert (
-        public_service.client().describe_labeling_job(LabelingJobName="animals")["HumanTaskConfig"]["WorkteamArn"]
-        == PUBLIC
-    )
-
-
-def test_who_comes_back_after_answering_can_still_hand_in_the_hit(
-    public_service: RunningService, turk: MTurkServer, page: httpx.Client, public_request: Callable[..., dict[str, Any]]
-) -> None:
-    hit = made(public_service, turk, public_request())
-    accepted = turk.accept(hit, ADA)
-    shown = page.get(turk.page_of(hit, accepted)).text
-    assert "<iframe" in page.get(turk.page_of(hit, accepted)).text  # before that, the same task
-    page.post("/turk/answer", json={"place": data(shown, "data-place"), "answerContent": ANSWER})
-    again = page.get(turk.page_of(hit, accepted)).text
-    assert "We have your answer" in again and 'name="assignmentId"' in again
-    assert "<iframe" not in again
-
-
-def test_who_comes_when_all_answers_are_given_is_asked_to_return_the_hit(
-    public_service: RunningService, turk: MTurkServer, page: httpx.Client, public_request: Callable[..., dict[str, Any]]
-) -> None:
-    hit = made(public_service, turk, public_request())
-    first = turk.accept(hit, ADA)
-    page.get(turk.page_of(hit, first))
-    turk.assignments[first]["AssignmentStatus"] = "Returned"
-    second = turk.accept(hit, BEN)
-    shown = page.get(turk.page_of(hit, second)).text
-    assert "Please return the HIT" in shown
-    assert "<form" not in shown and "<iframe" not in shown
-
-
-@pytest.mark.parametrize(
-    "change",
-    [("turkSubmitTo=http%3A%2F%2F127.0.0.1", "turkSubmitTo=https%3A%2F%2Fevil.example"),
-     ("workerId=A", "workerId=%3Cb%3E"), ("hitId=3", "hitId=4"), ("assignmentId=3", "assignmentId=%2F")],
-    ids=["turkSubmitTo", "workerId", "hitId", "assignmentId"],
-)  # fmt: skip
-def test_parameters_that_mechanical_turk_would_not_send_are_refused(
-    public_service: RunningService,
-    turk: MTurkServer,
-    page: httpx.Client,
-    public_request: Callable[..., dict[str, Any]],
-    change: tuple[str, str],
-) -> None:
-    hit = made(public_service, turk, public_request())
-    address = turk.page_of(hit, turk.accept(hit, ADA))
-    assert change[0] in address
-    assert page.get(address.replace(*change)).status_code == 400
-
-
-def test_forged_and_expired_addresses_open_nothing(public_service: RunningService, page: httpx.Client) -> None:
-    signer = SecretBox.load(public_service.settings.home).signer()
-    assert page.get("/turk/abc.def").status_code == 404
-    assert page.get("/turk/" + signer.sign("turk", {"j": 1, "p": 0}, -1)).status_code == 404
-    assert page.get("/turk/" + signer.sign("frame", {"j": 1, "p": 0}, 60)).status_code == 404
-    place = signer.sign("turk place", {"a": "x", "w": "y"}, -1)
-    assert page.post("/turk/answer", json={"place": place, "answerContent": {}}).status_code == 409
 
 
 def test_the_team_of_the_public_workforce_is_not_listed_among_the_private_ones(

@@ -20,7 +20,7 @@ from aiosmtpd.controller import Controller
 from sqlalchemy import select, update
 
 from tests.moto_server import serve_moto
-from tests.service.conftest import TEAM, RunningService
+from tests.service.running import TEAM, RunningService
 from trueground.service.engine import accounts, letters, notices, teams
 from trueground.service.engine.notices import Notices
 from trueground.service.security import SecretBox

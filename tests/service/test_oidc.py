@@ -16,8 +16,8 @@ from joserfc.jwk import RSAKey
 from sqlalchemy import select
 from starlette.responses import RedirectResponse, Response
 
-from tests.service.conftest import RunningService
 from tests.service.oidc_servers import MockProvider, StrictProvider, aws_claims, mock_provider, strict_provider
+from tests.service.running import RunningService
 from trueground.service.engine import erasure
 from trueground.service.engine.errors import Invalid, SignInRefused
 from trueground.service.engine.oidc import person_of

@@ -12,7 +12,7 @@ import pytest
 from fastapi.testclient import TestClient
 from sqlalchemy import Engine, event, text
 
-from tests.service.conftest import TEAM, add_team, postgresql_database
+from tests.service.running import TEAM, add_team, postgresql_database
 from trueground.service.app import create_app
 from trueground.service.engine import accounts, first_start, jobs, queue_sql, teams
 from trueground.service.engine.finisher import Finisher

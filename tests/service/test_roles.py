@@ -7,7 +7,7 @@ from collections.abc import Callable
 import pytest
 from sqlalchemy import update
 
-from tests.service.conftest import TEAM
+from tests.service.running import TEAM
 from trueground.service.engine import accounts, assignment, progress, vendors
 from trueground.service.rights import ROLES, Right, Role, may, may_give
 from trueground.service.security import Identity

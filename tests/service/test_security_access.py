@@ -14,7 +14,7 @@ import httpx
 import pytest
 from fastapi import FastAPI
 
-from tests.service.conftest import PIXEL, RunningService, add_team, read_credentials, running
+from tests.service.running import PIXEL, RunningService, add_team, read_credentials, running
 from trueground.service.app import create_app
 from trueground.service.engine import accounts
 from trueground.service.security import SecretBox

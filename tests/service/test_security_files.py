@@ -20,7 +20,7 @@ import pytest
 from botocore.config import Config
 from botocore.exceptions import ClientError
 
-from tests.service.conftest import RunningService, _job_request, _running_service
+from tests.service.running import RunningService, _job_request, _running_service
 from trueground.autolabel import features
 from trueground.errors import InputError
 from trueground.manifests.images import image_problem

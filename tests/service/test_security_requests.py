@@ -14,7 +14,7 @@ import httpx
 import pytest
 from fastapi import FastAPI
 
-from tests.service.conftest import RunningService, add_team, read_credentials, running
+from tests.service.running import RunningService, add_team, read_credentials, running
 from trueground.service import guard
 from trueground.service.app import create_app
 from trueground.service.settings import ServiceSettings

@@ -12,7 +12,7 @@ import httpx
 import pytest
 from botocore.exceptions import ClientError
 
-from tests.service.conftest import RunningService, _running_service, postgresql_database
+from tests.service.running import RunningService, _running_service, postgresql_database
 from trueground.service.settings import ServiceSettings
 
 OIDC = {

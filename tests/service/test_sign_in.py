@@ -13,7 +13,7 @@ import httpx
 import pytest
 from sqlalchemy import select, update
 
-from tests.service.conftest import RunningService
+from tests.service.running import RunningService
 from trueground.service.engine import accounts, sessions
 from trueground.service.engine.errors import Invalid, TooManyTries
 from trueground.service.engine.sign_in_limits import ADDRESS, NAME

@@ -16,7 +16,7 @@ from botocore.exceptions import ClientError
 from sqlalchemy import select, update
 
 from tests.moto_server import MotoServer, serve_moto
-from tests.service.conftest import RunningService
+from tests.service.running import RunningService
 from trueground.service.engine import stream_source, streaming, topics
 from trueground.service.engine.errors import Invalid
 from trueground.service.engine.finisher import Finisher

@@ -7,7 +7,7 @@ from pathlib import Path
 import httpx
 from fastapi import FastAPI, Request
 
-from tests.service.conftest import running
+from tests.service.running import running
 from trueground.service.app import create_app
 from trueground.service.engine import accounts
 from trueground.service.security import Identity

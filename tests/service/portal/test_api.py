@@ -8,7 +8,7 @@ from typing import Any
 import httpx
 import pytest
 
-from tests.service.conftest import RunningService
+from tests.service.running import RunningService
 
 
 @pytest.fixture

@@ -11,7 +11,7 @@ import httpx
 import pytest
 from sqlalchemy import insert, update
 
-from tests.service.conftest import RunningService
+from tests.service.running import RunningService
 from trueground.service.engine import statistics
 from trueground.service.engine.errors import Invalid, NotFound
 from trueground.service.engine.job_insight import Share, job_insight, set_priority

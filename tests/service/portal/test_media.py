@@ -13,7 +13,7 @@ import httpx
 import pytest
 from PIL import Image
 
-from tests.service.conftest import PIXEL, RunningService
+from tests.service.running import PIXEL, RunningService
 from trueground.errors import InputError
 from trueground.service.portal.named_files import NamedFiles
 from trueground.service.portal.pictures import kind_and_pixels

@@ -13,7 +13,7 @@ import httpx
 import pytest
 from starlette.requests import Request
 
-from tests.service.conftest import RunningService
+from tests.service.running import RunningService
 from trueground.service.addresses import client_address
 from trueground.service.engine import accounts
 from trueground.service.engine.notices import are_wanted

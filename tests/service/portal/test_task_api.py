@@ -9,7 +9,7 @@ from typing import Any
 import httpx
 import pytest
 
-from tests.service.conftest import RunningService
+from tests.service.running import RunningService
 from trueground.storage import file_uri
 
 CONTENT = {"crowd-image-classifier": {"label": "dog"}}
