@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 from trueground.service.aws.registry import operation
 from trueground.service.engine import jobs, teams
 from trueground.service.engine.errors import Invalid, NotFound
-from trueground.service.engine.public_request import PUBLIC_ARN
 from trueground.service.engine.public_request import TEAM as PUBLIC_TEAM
+from trueground.service.engine.public_request import is_public
 
 if TYPE_CHECKING:
     from trueground.service.context import Service
@@ -61,8 +61,7 @@ def list_for_workteam(service: Service, request: dict[str, Any]) -> dict[str, An
     arn = request["WorkteamArn"]
     with service.db.read() as connection:
         try:
-            public = PUBLIC_ARN.fullmatch(arn) is not None
-            team = PUBLIC_TEAM if public else teams.workteam_of_arn(connection, service.settings, arn)
+            team = PUBLIC_TEAM if is_public(arn) else teams.workteam_of_arn(connection, service.settings, arn)
         except Invalid as error:
             raise NotFound(str(error)) from None
     page = jobs.list_jobs(

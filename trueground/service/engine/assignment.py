@@ -123,23 +123,23 @@ def next_task(
     return run
 
 
-def lease_object(db: Database, worker_id: str, job_name: str, position: int) -> Assignment | None:
+def lease_object(db: Database, worker_id: str, job_id: int, position: int) -> Assignment | None:
     """Lease one certain object, or give back the lease that the worker has of it; ``None`` if it has no free place."""
 
     def run(batch: Batch) -> Assignment | None:
-        for job_id, name in memory_of(db).visible_jobs(worker_id):
-            if name != job_name or not _is_open(db, batch, job_id):
-                continue
-            facts = memory_of(db).facts(job_id)
-            _place(batch, job_id, worker_id)
-            for lease in _held(batch, facts, worker_id):
-                if lease.position == position:
-                    return lease
-            found = batch.one(sql.CERTAIN, job=job_id, worker=worker_id, position=position, now=batch.now)
-            if found is not None:
-                batch.change(sql.TAKE, job=job_id, position=position)
-                return _lease(batch, facts, worker_id, found)
-        return None
+        visible = {visible for visible, _name in memory_of(db).visible_jobs(worker_id)}
+        if job_id not in visible or not _is_open(db, batch, job_id):
+            return None
+        facts = memory_of(db).facts(job_id)
+        _place(batch, job_id, worker_id)
+        for lease in _held(batch, facts, worker_id):
+            if lease.position == position:
+                return lease
+        found = batch.one(sql.CERTAIN, job=job_id, worker=worker_id, position=position, now=batch.now)
+        if found is None:
+            return None
+        batch.change(sql.TAKE, job=job_id, position=position)
+        return _lease(batch, facts, worker_id, found)
 
     return db.batches.run(run)
 

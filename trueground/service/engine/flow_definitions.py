@@ -20,7 +20,10 @@ from trueground.service.engine.activation_conditions import check_conditions
 from trueground.service.engine.errors import InUse, Invalid, NotFound
 from trueground.service.engine.human_task_uis import ui_of_arn
 from trueground.service.engine.pages import Created, Page, created_page
-from trueground.service.engine.teams import kind_of, workteam_of_arn
+from trueground.service.engine.public_request import TEAM as PUBLIC_TEAM
+from trueground.service.engine.public_request import check_public_flow, is_public
+from trueground.service.engine.public_workers import create_public_team
+from trueground.service.engine.teams import workteam_of_arn
 from trueground.service.settings import ServiceSettings
 from trueground.service.store.database import Database, now
 from trueground.service.store.tables import flow_definitions, human_loops, labeling_jobs
@@ -54,13 +57,17 @@ def create_flow(db: Database, storage: Storage, settings: ServiceSettings, reque
         Invalid, InputError: the request cannot be honoured; the message names the member.
     """
     name = request["FlowDefinitionName"]
-    human = _checked(request)
+    human = _checked(request, settings)
     storage.check(request["OutputConfig"]["S3OutputPath"])
+    public = is_public(human["WorkteamArn"])
+    if public:
+        create_public_team(db)
     try:
         with db.write() as connection:
             if connection.execute(select(flow_definitions.c.name).where(flow_definitions.c.name == name)).first():
                 raise InUse(f"there is already a flow definition {name!r}")
-            team = workteam_of_arn(connection, settings, human["WorkteamArn"], "HumanLoopConfig.WorkteamArn")
+            member = "HumanLoopConfig.WorkteamArn"
+            team = PUBLIC_TEAM if public else workteam_of_arn(connection, settings, human["WorkteamArn"], member)
             template = ui_of_arn(connection, settings, human["HumanTaskUiArn"]).template
             created = now()
             job_id = _make_queue(connection, request, human, team, template, created)
@@ -136,7 +143,7 @@ def resource(name: str) -> str:
     return f"flow-definition/{name}"
 
 
-def _checked(request: Mapping[str, Any]) -> dict[str, Any]:
+def _checked(request: Mapping[str, Any], settings: ServiceSettings) -> dict[str, Any]:
     """The HumanLoopConfig of a request that can be honoured."""
     human: dict[str, Any] | None = request.get("HumanLoopConfig")
     if human is None:
@@ -147,11 +154,9 @@ def _checked(request: Mapping[str, Any]) -> dict[str, Any]:
     for member in ("TaskTimeLimitInSeconds", "TaskAvailabilityLifetimeInSeconds"):
         if human.get(member, 0) > LONGEST_SECONDS:
             raise Invalid(f"HumanLoopConfig.{member} can be {LONGEST_SECONDS} (30 days) at most")
-    if kind_of(human["WorkteamArn"]) == "public":
-        raise Invalid(
-            "HumanLoopConfig.WorkteamArn cannot be honoured: only labeling jobs are given to the public workforce here"
-        )
-    if "PublicWorkforceTaskPrice" in human:
+    if is_public(human["WorkteamArn"]):
+        check_public_flow(request, settings)
+    elif human.get("PublicWorkforceTaskPrice"):
         raise Invalid("HumanLoopConfig.PublicWorkforceTaskPrice cannot be honoured: only the public workforce is paid")
     source = request.get("HumanLoopRequestSource", {}).get("AwsManagedHumanLoopRequestSource")
     activation = request.get("HumanLoopActivationConfig")
@@ -174,8 +179,9 @@ def _make_queue(
         "NumberOfHumanWorkersPerDataObject": human["TaskCount"],
         "TaskTimeLimitInSeconds": human.get("TaskTimeLimitInSeconds", TASK_SECONDS),
     }
-    if "TaskAvailabilityLifetimeInSeconds" in human:
-        task["TaskAvailabilityLifetimeInSeconds"] = human["TaskAvailabilityLifetimeInSeconds"]
+    for member in ("TaskAvailabilityLifetimeInSeconds", "PublicWorkforceTaskPrice"):
+        if member in human:
+            task[member] = human[member]
     kept = {"HumanTaskConfig": task, "OutputConfig": request["OutputConfig"]}
     if "HumanLoopRequestSource" in request:
         kept["HumanLoopRequestSource"] = request["HumanLoopRequestSource"]

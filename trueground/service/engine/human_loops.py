@@ -18,12 +18,15 @@ from typing import Any
 from sqlalchemy import Connection, Row, delete, exists, insert, select, update
 from sqlalchemy.exc import IntegrityError
 
-from trueground.service.engine import audit_log
+from trueground.service.engine import audit_log, mturk
 from trueground.service.engine.errors import Conflict, Invalid, NotFound
 from trueground.service.engine.flow_definitions import OPEN_LOOPS, find_flow
 from trueground.service.engine.flow_definitions import resource as flow_resource
 from trueground.service.engine.human_task_uis import ui_of_arn
 from trueground.service.engine.pages import Created, Page, created_page
+from trueground.service.engine.public_request import AVAILABILITY_SECONDS as PUBLIC_AVAILABILITY_SECONDS
+from trueground.service.engine.public_request import TEAM as PUBLIC_TEAM
+from trueground.service.engine.public_request import check_public_loop, is_public
 from trueground.service.settings import ServiceSettings
 from trueground.service.store.database import Database, now
 from trueground.service.store.tables import (
@@ -55,12 +58,14 @@ def start_loop(db: Database, settings: ServiceSettings, request: dict[str, Any])
 
     Raises:
         Conflict: there is a loop of that name with another input or flow definition.
-        Invalid: the flow definition or its template is not there, or the input cannot be used.
+        Invalid: the flow definition or its template is not there, the input cannot be used, or the public workforce
+            may not see it or cannot be paid.
     """
     name, text = request["HumanLoopName"], request["HumanLoopInput"]["InputContent"]
     flow_name = _flow_of(settings, request["FlowDefinitionArn"])
     _check_content(text)
     digest = hashlib.sha256(text.encode()).hexdigest()
+    _check_public(db, settings, flow_name, request)
     try:
         with db.write() as connection:
             found = _row(connection, name)
@@ -176,6 +181,20 @@ def _check_content(text: str) -> None:
         raise Invalid("HumanLoopInput.InputContent must be a JSON object: its keys are what the template can name")
 
 
+def _check_public(db: Database, settings: ServiceSettings, flow_name: str, request: dict[str, Any]) -> None:
+    """For a loop that would be new: whether the public workforce may see it and can be paid, if it is asked."""
+    with db.read() as connection:
+        flow = connection.execute(
+            select(labeling_jobs.c.workteam, labeling_jobs.c.request)
+            .join(flow_definitions, flow_definitions.c.job_id == labeling_jobs.c.id)
+            .where(flow_definitions.c.name == flow_name)
+        ).first()
+        if flow is None or flow.workteam != PUBLIC_TEAM or _row(connection, request["HumanLoopName"]) is not None:
+            return
+    check_public_loop(request)
+    mturk.check_funds(settings, flow.request, flow.request["HumanTaskConfig"]["NumberOfHumanWorkersPerDataObject"])
+
+
 def _no_constant(text: str) -> None:
     raise ValueError(f"{text} is no JSON")
 
@@ -201,7 +220,8 @@ def _store(
     human = flow.request["HumanLoopConfig"]
     ui_of_arn(connection, settings, human["HumanTaskUiArn"])
     created = now()
-    seconds = human.get("TaskAvailabilityLifetimeInSeconds")
+    public = is_public(human["WorkteamArn"])
+    seconds = human.get("TaskAvailabilityLifetimeInSeconds", PUBLIC_AVAILABILITY_SECONDS if public else None)
     connection.execute(
         insert(data_objects).values(
             job_id=flow.id,

@@ -87,7 +87,7 @@ def check_request(request: dict[str, Any], storage: Storage, settings: ServiceSe
     """
     human = request["HumanTaskConfig"]
     _refuse_what_is_missing_here(request)
-    public = is_public(request)
+    public = is_public(human["WorkteamArn"])
     if public:
         check_public(request, settings)
     elif human.get("PublicWorkforceTaskPrice"):

@@ -1,4 +1,5 @@
-"""Jobs of the public workforce at Amazon Mechanical Turk: one HIT for each data object, which opens our task page.
+"""Jobs and human loops of the public workforce at Amazon Mechanical Turk: one HIT for each data object, which opens our
+task page.
 
 All steps may be repeated, also after a crash in any of them: a HIT is asked for with a token that is stored first, so
 Mechanical Turk makes it once; an assignment is approved only after its answer is stored. Nothing is ever rejected.
@@ -15,18 +16,33 @@ from urllib.parse import urlsplit
 from xml.sax.saxutils import escape
 
 from botocore.exceptions import BotoCoreError, ClientError
-from sqlalchemy import Row, and_, exists, or_, select, update
+from sqlalchemy import Row, and_, exists, func, or_, select, update
 
 from trueground.service.engine import tags
 from trueground.service.engine.aws_client import aws_client
 from trueground.service.engine.background import Background
 from trueground.service.engine.errors import Invalid
-from trueground.service.engine.public_request import NO_ADULT_CONTENT, TEAM, classifiers, price, reward
+from trueground.service.engine.public_request import (
+    NO_ADULT_CONTENT,
+    TEAM,
+    classifiers,
+    loop_classifiers,
+    price,
+    reward,
+)
 from trueground.service.engine.public_workers import PublicTask, confirm, worker_of
 from trueground.service.security import SecretBox
 from trueground.service.settings import ServiceSettings
 from trueground.service.store.database import Database, insert_or_ignore, now
-from trueground.service.store.tables import IS_LEASED, assignments, data_objects, drafts, labeling_jobs, public_tasks
+from trueground.service.store.tables import (
+    IS_LEASED,
+    assignments,
+    data_objects,
+    drafts,
+    human_loops,
+    labeling_jobs,
+    public_tasks,
+)
 
 log = logging.getLogger(__name__)
 
@@ -50,6 +66,8 @@ OPEN_AT_MOST = 1000
 BATCH = 100
 CHECK_SECONDS = 300
 """How often a HIT is looked at of which nobody handed anything in here."""
+_until = func.coalesce(data_objects.c.available_until, labeling_jobs.c.available_until)
+"""A human loop has its own end, where a job's objects have the job's."""
 GRACE_SECONDS = 3600
 """How much longer than its lease a task's page can be opened."""
 
@@ -60,7 +78,10 @@ def client(settings: ServiceSettings) -> Any:
 
 
 def check_funds(settings: ServiceSettings, request: dict[str, Any], answers: int) -> None:
-    """Raises :class:`Invalid` where the account cannot pay for so many answers: a job never stops half-way for that."""
+    """Raises :class:`Invalid` where the account cannot pay for so many answers: no work stops half-way for that.
+
+    ``request``: of a labeling job, or what stands for it of a flow definition.
+    """
     needed = price(request) * answers
     try:
         balance = Decimal(client(settings).get_account_balance()["AvailableBalance"])
@@ -68,15 +89,15 @@ def check_funds(settings: ServiceSettings, request: dict[str, Any], answers: int
         raise Invalid(f"Mechanical Turk cannot be asked for the public workforce: {error}") from error
     if balance < needed:
         raise Invalid(
-            f"HumanTaskConfig.PublicWorkforceTaskPrice: {answers} answers cost {needed:.2f} dollars, and the account "
+            f"PublicWorkforceTaskPrice: {answers} answers cost {needed:.2f} dollars, and the account "
             f"at Mechanical Turk has {balance:.2f}"
         )
 
 
-def task_url(settings: ServiceSettings, box: SecretBox, job: Row[Any], position: int) -> str:
+def task_url(settings: ServiceSettings, box: SecretBox, task: Row[Any]) -> str:
     """The address that Mechanical Turk opens for a data object."""
-    seconds = (job.available_until - now()).total_seconds() + job.lease_seconds + GRACE_SECONDS
-    token = box.signer().sign("turk", {"j": job.id, "p": position}, seconds)
+    seconds = (task.available_until - now()).total_seconds() + task.lease_seconds + GRACE_SECONDS
+    token = box.signer().sign("turk", {"j": task.job_id, "p": task.position}, seconds)
     return f"{settings.public_url}/turk/{token}"
 
 
@@ -127,9 +148,8 @@ class PublicWork(Background):
         """Store which objects are to have a HIT, before any is asked for."""
         jobs = select(labeling_jobs).where(
             labeling_jobs.c.workteam == TEAM,
-            labeling_jobs.c.kind == "labeling",
             labeling_jobs.c.status == "InProgress",
-            labeling_jobs.c.available_until > now() + timedelta(seconds=30),
+            labeling_jobs.c.available_until > _soon(),
         )
         with self._db.read() as connection:
             found = connection.execute(jobs).all()
@@ -149,7 +169,12 @@ class PublicWork(Background):
                 )
                 missing = (
                     select(data_objects.c.position)
-                    .where(data_objects.c.job_id == job.id, data_objects.c.state == "waiting", ~there)
+                    .where(
+                        data_objects.c.job_id == job.id,
+                        data_objects.c.state == "waiting",
+                        data_objects.c.available_until.is_(None) | (data_objects.c.available_until > _soon()),
+                        ~there,
+                    )
                     .order_by(data_objects.c.position)
                     .limit(min(room, BATCH))
                 )
@@ -162,8 +187,7 @@ class PublicWork(Background):
         query = _tasks().where(
             public_tasks.c.state == "wanted",
             labeling_jobs.c.status == "InProgress",
-            # A HIT lives half a minute at least.
-            labeling_jobs.c.available_until > now() + timedelta(seconds=30),
+            _until > _soon(),
         )
         return self._rows(query.order_by(public_tasks.c.job_id, public_tasks.c.position).limit(BATCH))
 
@@ -173,6 +197,8 @@ class PublicWork(Background):
             labeling_jobs.c.status != "InProgress",
             labeling_jobs.c.ended_at.is_not(None),
             data_objects.c.state.not_in(("unprepared", "waiting", "started")),
+            # A human loop that was stopped, or whose time is over.
+            data_objects.c.available_until <= now(),
         )
         return self._rows(_tasks().where(public_tasks.c.state.in_(("wanted", "open")), over).limit(BATCH))
 
@@ -199,21 +225,19 @@ class PublicWork(Background):
     def _create(self, task: Row[Any]) -> None:
         """Ask for the HIT. Asked again with the same token, Mechanical Turk says which one it made already."""
         human = task.request["HumanTaskConfig"]
-        with self._db.read() as connection:
-            job = connection.execute(select(labeling_jobs).where(labeling_jobs.c.id == task.job_id)).one()
         try:
             hit_id = self._turk.create_hit(
                 UniqueRequestToken=task.request_token,
                 RequesterAnnotation=task.request_token,
                 MaxAssignments=task.wanted,
                 AutoApprovalDelayInSeconds=APPROVAL_SECONDS,
-                LifetimeInSeconds=max(30, int((job.available_until - now()).total_seconds())),
-                AssignmentDurationInSeconds=job.lease_seconds,
+                LifetimeInSeconds=max(30, int((task.available_until - now()).total_seconds())),
+                AssignmentDurationInSeconds=task.lease_seconds,
                 Reward=reward(task.request),
                 Title=human["TaskTitle"],
                 Description=human["TaskDescription"],
                 Keywords=", ".join(human.get("TaskKeywords", [])),
-                Question=QUESTION.format(url=escape(task_url(self._settings, self._box, job, task.position))),
+                Question=QUESTION.format(url=escape(task_url(self._settings, self._box, task))),
                 **self._qualifications(task),
             )["HIT"]["HITId"]
         except ClientError as error:
@@ -222,8 +246,13 @@ class PublicWork(Background):
 
     def _qualifications(self, task: Row[Any]) -> dict[str, Any]:
         with self._db.read() as connection:
-            known = tags.get(connection, f"labeling-job/{task.name}")
-        said = classifiers({**task.request, "Tags": [{"Key": key, "Value": value} for key, value in known.items()]})
+            if task.kind == "review":
+                of_loop = (human_loops.c.job_id == task.job_id) & (human_loops.c.position == task.position)
+                said = loop_classifiers(connection.scalar(select(human_loops.c.data_attributes).where(of_loop)))
+            else:
+                known = tags.get(connection, f"labeling-job/{task.name}")
+                own = [{"Key": key, "Value": value} for key, value in known.items()]
+                said = classifiers({**task.request, "Tags": own})
         return {} if NO_ADULT_CONTENT in said else {"QualificationRequirements": [ADULT_CONTENT]}
 
     def _made_before(self, task: Row[Any], error: ClientError) -> str:
@@ -257,7 +286,7 @@ class PublicWork(Background):
 
     def _collect(self, task: Row[Any]) -> None:
         """Take in what was handed in, approve it, and see whether more can come."""
-        found = PublicTask(task.job_id, task.name, task.position, task.request, task.hit_id)
+        found = PublicTask(task.job_id, task.position, task.request, task.hit_id)
         pages = self._turk.get_paginator("list_assignments_for_hit").paginate(
             HITId=task.hit_id, AssignmentStatuses=["Submitted"]
         )
@@ -286,9 +315,22 @@ class PublicWork(Background):
             )
 
 
+def _soon() -> datetime:
+    """A HIT lives half a minute at least."""
+    return now() + timedelta(seconds=30)
+
+
 def _tasks() -> Any:
     return (
-        select(public_tasks, labeling_jobs.c.name, labeling_jobs.c.request, data_objects.c.wanted)
+        select(
+            public_tasks,
+            labeling_jobs.c.kind,
+            labeling_jobs.c.name,
+            labeling_jobs.c.request,
+            labeling_jobs.c.lease_seconds,
+            data_objects.c.wanted,
+            _until.label("available_until"),
+        )
         .join(labeling_jobs, labeling_jobs.c.id == public_tasks.c.job_id)
         .join(
             data_objects,

@@ -1,10 +1,10 @@
-"""What a job for the public workforce, Amazon Mechanical Turk, must say before strangers see its data."""
+"""What work for the public workforce, Amazon Mechanical Turk, must say before strangers see its data."""
 
 from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from decimal import Decimal
 from typing import Any
 
@@ -24,25 +24,24 @@ CLASSIFIERS_TAG = "trueground:content-classifiers"
 # of the reward is in them, Mechanical Turk's: the worker gets a cent of the first, a dollar of the last.
 PRICES = (*range(12, 73, 12), *range(120, 1201, 120))
 FEE = Decimal("1.2")
+FORM_PRICES = (*PRICES, *range(1320, 2401, 120))
+"""For reviews of what Textract read of a form."""
+FORMS = "AWS/Textract/AnalyzeDocument/Forms/V1"
 _LOWEST = {"BoundingBox": 36, "SemanticSegmentation": 840}
 _NOT_OFFERED = re.compile(r"(PRE|ACS)-(Adjustment|Verification)?(Video|3DPointCloud)")
 # Which worker gets which object, and how many, is Mechanical Turk's to say.
-_OWN_QUEUE_ONLY = ("workers-max", "gold", "gold-share", "qualification")
+_OWN_QUEUE_ONLY = ("workers-max", "gold", "gold-share", "qualification", "role")
 
 
-def is_public(request: Mapping[str, Any]) -> bool:
-    """Whether a CreateLabelingJob request is for the public workforce."""
-    return PUBLIC_ARN.fullmatch(request["HumanTaskConfig"]["WorkteamArn"]) is not None
+def is_public(workteam_arn: str) -> bool:
+    """Whether a request with this ``WorkteamArn`` is for the public workforce."""
+    return PUBLIC_ARN.fullmatch(workteam_arn) is not None
 
 
 def check_public(request: Mapping[str, Any], settings: ServiceSettings) -> None:
     """Raises :class:`Invalid`, naming the member, where strangers must not be asked, or not like this."""
     human = request["HumanTaskConfig"]
-    if settings.mturk_endpoint is None or settings.public_url is None:
-        raise Invalid(
-            "HumanTaskConfig.WorkteamArn cannot be honoured: there is no public workforce here; "
-            "TRUEGROUND_MTURK_ENDPOINT and TRUEGROUND_PUBLIC_URL say how to reach Mechanical Turk, and how it us"
-        )
+    _check_settings(settings, "HumanTaskConfig")
     if NO_PERSONAL_DATA not in classifiers(request):
         raise Invalid(
             f"InputConfig.DataAttributes.ContentClassifiers must contain {NO_PERSONAL_DATA} "
@@ -53,22 +52,33 @@ def check_public(request: Mapping[str, Any], settings: ServiceSettings) -> None:
         raise Invalid(
             "HumanTaskConfig.WorkteamArn cannot be honoured: the public workforce is not given video or 3D tasks"
         )
-    amount = human.get("PublicWorkforceTaskPrice", {}).get("AmountInUsd")
-    if not amount:
-        raise Invalid("HumanTaskConfig.PublicWorkforceTaskPrice is missing: the public workforce is paid by the task")
-    _check_price(_tenths_of_cents(amount), function)
-    if human.get("TaskAvailabilityLifetimeInSeconds", 0) > LONGEST_AVAILABILITY_SECONDS:
+    lowest = next((least for name, least in _LOWEST.items() if name in function), PRICES[0])
+    _check_terms(request, "HumanTaskConfig", [step for step in PRICES if step >= lowest])
+
+
+def check_public_flow(request: Mapping[str, Any], settings: ServiceSettings) -> None:
+    """The same for a CreateFlowDefinition request; what its data are is said of each human loop."""
+    _check_settings(settings, "HumanLoopConfig")
+    source = request.get("HumanLoopRequestSource", {}).get("AwsManagedHumanLoopRequestSource")
+    _check_terms(request, "HumanLoopConfig", FORM_PRICES if source == FORMS else PRICES)
+
+
+def check_public_loop(request: Mapping[str, Any]) -> None:
+    """Raises :class:`Invalid` where a StartHumanLoop request does not allow that strangers see its input."""
+    if NO_PERSONAL_DATA not in loop_classifiers(request.get("DataAttributes")):
         raise Invalid(
-            f"TaskAvailabilityLifetimeInSeconds can be {LONGEST_AVAILABILITY_SECONDS} (12 hours) at most "
-            "for the public workforce"
+            f"DataAttributes.ContentClassifiers must contain {NO_PERSONAL_DATA}: "
+            "data with personal data in it is not shown to the public workforce"
         )
-    for key in tags.of_request(request):
-        if key.removeprefix("trueground:") in _OWN_QUEUE_ONLY:
-            raise Invalid(f"the tag {key} cannot be honoured: Mechanical Turk chooses who gets which object")
+
+
+def loop_classifiers(attributes: Mapping[str, Any] | None) -> set[str]:
+    """What a human loop's ``DataAttributes`` say of its input."""
+    return set((attributes or {}).get("ContentClassifiers", []))
 
 
 def classifiers(request: Mapping[str, Any]) -> set[str]:
-    """What the request says of its data, as AWS's member or as a tag (a JSON list, or names apart by commas)."""
+    """What a labeling job says of its data, as AWS's member or as a tag (a JSON list, or names apart by commas)."""
     said = set(request["InputConfig"].get("DataAttributes", {}).get("ContentClassifiers", []))
     tag = tags.of_request(request).get(CLASSIFIERS_TAG, "")
     try:
@@ -92,12 +102,32 @@ def _tenths_of_cents(amount: Mapping[str, int]) -> int:
     return amount.get("Dollars", 0) * 1000 + amount.get("Cents", 0) * 10 + amount.get("TenthFractionsOfACent", 0)
 
 
-def _check_price(tenths: int, function: str) -> None:
-    lowest = next((least for name, least in _LOWEST.items() if name in function), PRICES[0])
-    allowed = [step for step in PRICES if step >= lowest]
-    if tenths not in allowed:
-        listed = ", ".join(f"{step / 1000:.3f}" for step in allowed)
+def _check_settings(settings: ServiceSettings, config: str) -> None:
+    if settings.mturk_endpoint is None or settings.public_url is None:
         raise Invalid(
-            f"HumanTaskConfig.PublicWorkforceTaskPrice: {tenths / 1000:.3f} dollars is not a price for this task type; "
+            f"{config}.WorkteamArn cannot be honoured: there is no public workforce here; "
+            "TRUEGROUND_MTURK_ENDPOINT and TRUEGROUND_PUBLIC_URL say how to reach Mechanical Turk, and how it us"
+        )
+
+
+def _check_terms(request: Mapping[str, Any], config: str, prices: Sequence[int]) -> None:
+    """What is paid, for how long the work is offered, and by whose rules. ``config``: the member with what is asked."""
+    human = request[config]
+    amount = human.get("PublicWorkforceTaskPrice", {}).get("AmountInUsd")
+    if not amount:
+        raise Invalid(f"{config}.PublicWorkforceTaskPrice is missing: the public workforce is paid by the task")
+    tenths = _tenths_of_cents(amount)
+    if tenths not in prices:
+        listed = ", ".join(f"{step / 1000:.3f}" for step in prices)
+        raise Invalid(
+            f"{config}.PublicWorkforceTaskPrice: {tenths / 1000:.3f} dollars is not a price for this task type; "
             f"choose one of {listed}"
         )
+    if human.get("TaskAvailabilityLifetimeInSeconds", 0) > LONGEST_AVAILABILITY_SECONDS:
+        raise Invalid(
+            f"{config}.TaskAvailabilityLifetimeInSeconds can be {LONGEST_AVAILABILITY_SECONDS} (12 hours) at most "
+            "for the public workforce"
+        )
+    for key in tags.of_request(request):
+        if key.removeprefix("trueground:") in _OWN_QUEUE_ONLY:
+            raise Invalid(f"the tag {key} cannot be honoured: Mechanical Turk chooses who gets which object")

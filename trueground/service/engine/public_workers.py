@@ -43,7 +43,6 @@ class PublicTask:
     """One data object as Mechanical Turk shows it."""
 
     job_id: int
-    job_name: str
     position: int
     request: Mapping[str, Any]
     hit_id: str | None
@@ -105,7 +104,7 @@ def worker_of(db: Database, box: SecretBox, turk_worker: str) -> str:
 def public_task(db: Database, job_id: int, position: int) -> PublicTask:
     """A task at Mechanical Turk. Raises :class:`NotFound`."""
     query = (
-        select(public_tasks, labeling_jobs.c.name, labeling_jobs.c.request)
+        select(public_tasks, labeling_jobs.c.request)
         .join(labeling_jobs, labeling_jobs.c.id == public_tasks.c.job_id)
         .where(public_tasks.c.job_id == job_id, public_tasks.c.position == position)
     )
@@ -113,7 +112,7 @@ def public_task(db: Database, job_id: int, position: int) -> PublicTask:
         row = connection.execute(query).first()
     if row is None:
         raise NotFound("there is no such task")
-    return PublicTask(row.job_id, row.name, row.position, row.request, row.hit_id)
+    return PublicTask(row.job_id, row.position, row.request, row.hit_id)
 
 
 def take(db: Database, worker_id: str, task: PublicTask) -> Place:
@@ -121,7 +120,7 @@ def take(db: Database, worker_id: str, task: PublicTask) -> Place:
     mine = latest(db, task.job_id, task.position, worker_id)
     if mine is not None and (mine.state == "submitted" or mine.draft is not None):
         return Place(None, handed_in=True)
-    return Place(assignment.lease_object(db, worker_id, task.job_name, task.position))
+    return Place(assignment.lease_object(db, worker_id, task.job_id, task.position))
 
 
 def hand_in(db: Database, assignment_id: str, worker_id: str, content: Mapping[str, Any], seconds: float) -> None:
@@ -165,7 +164,7 @@ def confirm(db: Database, task: PublicTask, worker_id: str) -> bool:
     lease_id = mine.id
     if mine.state != "leased" or mine.expires_at <= now():
         # Mechanical Turk was slow, and the place was given up: another one, if there is one left.
-        lease = assignment.lease_object(db, worker_id, task.job_name, task.position)
+        lease = assignment.lease_object(db, worker_id, task.job_id, task.position)
         if lease is None:
             return True
         lease_id = lease.id
