@@ -95,3 +95,22 @@ def test_programs_act_under_the_id_of_their_key(
         ("CreateLabelingJob", "labeling-job/animals"),
     ]
     assert {entry.address for entry in found} == {"127.0.0.1"}
+
+
+def test_human_loops_and_objects_that_are_pushed_stand_in_the_log(
+    service: RunningService, a2i: Any, make_flow: Callable[..., str], make_job: Callable[..., str]
+) -> None:
+    request = {"HumanLoopName": "first", "HumanLoopInput": {"InputContent": "{}"}}
+    a2i.start_human_loop(FlowDefinitionArn=make_flow(), **request)
+    make_job("animals", Tags=[{"Key": "trueground:streaming", "Value": "yes"}])
+    line = b'{"source-ref": "' + (service.data_root / "in/animals/pixel.png").as_uri().encode() + b'"}'
+    pushed = service.send("", line, path="/streams/animals/objects")
+    assert pushed.json()["Objects"][0]["Status"] == "added"
+    actor = f"key/{service.credentials['aws_access_key_id']}"
+    found = audit_log.entries(service.db, actor=actor).items
+    assert [
+        (entry.act, entry.resource, entry.detail) for entry in found if "Human" in entry.act or "Push" in entry.act
+    ][:2] == [
+        ("PushObjects", "labeling-job/animals", {"added": 1}),
+        ("StartHumanLoop", "human-loop/first", {"flow_definition": "transcripts"}),
+    ]

@@ -223,3 +223,10 @@ def test_two_processes_serve_one_store(store_url: str, settings: ServiceSettings
     workforces.create_workforce(one.db, shared, one.secrets, {"WorkforceName": "volunteers"})
     assert workforces.describe_workforce(other.db, shared, "volunteers").name == "volunteers"
     assert assignment.next_assignment(other.db, "0" * 16) is None
+
+
+def test_each_operation_of_the_portal_has_its_own_id(settings: ServiceSettings) -> None:
+    paths = create_app(settings).openapi()["paths"]
+    ids = [operation["operationId"] for methods in paths.values() for operation in methods.values()]
+    assert len(ids) == len(set(ids)) > 50
+    assert {"get", "head"} <= paths["/media/{token}"].keys()

@@ -37,11 +37,32 @@ _MEDIA_TYPE = "application/x-amz-json-1.1"
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """What a request asks for: an operation, botocore's model of it, and the content that is yet to be checked."""
+    """What a request asks for.
 
-    operation: Operation
+    Attributes:
+        name: of the operation.
+        run: does it, and gives the content of the response.
+        model: botocore's model of the service, which has its errors.
+        not_found: AWS's error where what it names is not there.
+        failure: AWS's name of a fault of the service's own.
+    """
+
+    name: str
+    run: Callable[[], dict[str, Any]]
     model: Any
-    content: Any
+    not_found: str = "ResourceNotFound"
+    failure: str = "InternalFailure"
+
+
+def call_of(service: Service, operation: Operation, model: Any, content: Any) -> Call:
+    """The call of an operation. ``model``: botocore's, of the operation; ``content``: yet to be checked."""
+
+    def run() -> dict[str, Any]:
+        response = operation.handler(service, parse_input(model.input_shape, content))
+        result: dict[str, Any] = serialize(model.output_shape, response) if model.output_shape is not None else {}
+        return result
+
+    return Call(model.name, run, model.service_model, operation.not_found, operation.failure)
 
 
 async def answer(service: Service, request: Request) -> Response:
@@ -53,12 +74,14 @@ async def answer(service: Service, request: Request) -> Response:
         if operation is None:
             offered = ", ".join(sorted(OPERATIONS))
             raise AwsError("UnknownOperationException", f"{name!r} is not offered here. Offered are: {offered}", 404)
-        return Call(operation, service_model().operation_model(name), read_json(signed.body))
+        return call_of(service, operation, service_model().operation_model(name), read_json(signed.body))
 
-    def refuse(error: AwsError) -> Response:
-        return respond(error.status, {"__type": error.code, "message": error.message}, _MEDIA_TYPE)
+    return await serve(service, request, service.settings.body_limit, find, refuse_in_json, _MEDIA_TYPE)
 
-    return await serve(service, request, service.settings.body_limit, find, refuse, _MEDIA_TYPE)
+
+def refuse_in_json(error: AwsError) -> Response:
+    """The response of an error in JSON 1.1."""
+    return respond(error.status, {"__type": error.code, "message": error.message}, _MEDIA_TYPE)
 
 
 async def serve(
@@ -87,9 +110,9 @@ async def serve(
         call = find(signed)
 
         def act() -> dict[str, Any]:
-            return _perform(service, call, Actor(f"key/{signature.key_id}", address))
+            return _perform(call, Actor(f"key/{signature.key_id}", address))
 
-        if call.model.name.startswith(_READS):
+        if call.name.startswith(_READS):
             return act()
         result: dict[str, Any] = once(signature, service.once, act)
         return result
@@ -100,20 +123,18 @@ async def serve(
         return refuse(error)
 
 
-def _perform(service: Service, call: Call, actor: Actor) -> dict[str, Any]:
-    name, model = call.model.name, call.model
+def _perform(call: Call, actor: Actor) -> dict[str, Any]:
     try:
         with audit_log.acting(actor):
-            response = call.operation.handler(service, parse_input(model.input_shape, call.content))
+            result = call.run()
     except Exception as error:
-        known = aws_error(error, model.service_model, not_found=call.operation.not_found)
+        known = aws_error(error, call.model, not_found=call.not_found)
         if known is None:
-            log.exception("%s failed", name)
-            known = AwsError(call.operation.failure, "The service failed; its log says why.", 500)
-        log.info("%s by %s: %s", name, actor.id, known.code)
+            log.exception("%s failed", call.name)
+            known = AwsError(call.failure, "The service failed; its log says why.", 500)
+        log.info("%s by %s: %s", call.name, actor.id, known.code)
         raise known from error
-    log.debug("%s by %s", name, actor.id)
-    result: dict[str, Any] = serialize(model.output_shape, response) if model.output_shape is not None else {}
+    log.debug("%s by %s", call.name, actor.id)
     return result
 
 

@@ -13,7 +13,7 @@ from starlette.convertors import PathConvertor, register_url_convertor
 
 from trueground.service.aws.errors import AwsError
 from trueground.service.aws.model import loop_model
-from trueground.service.aws.protocol import Call, read_json, respond, serve
+from trueground.service.aws.protocol import Call, call_of, read_json, respond, serve
 from trueground.service.aws.registry import LOOP_OPERATIONS
 from trueground.service.aws.signature import SignedRequest
 
@@ -70,7 +70,8 @@ def _endpoint(service: Service, name: str) -> Any:
     async def endpoint(request: Request) -> Response:
         def find(signed: SignedRequest) -> Call:
             model = loop_model().operation_model(name)
-            return Call(LOOP_OPERATIONS[name], model, _gather(model.input_shape, request.path_params, signed))
+            content = _gather(model.input_shape, request.path_params, signed)
+            return call_of(service, LOOP_OPERATIONS[name], model, content)
 
         def refuse(error: AwsError) -> Response:
             headers = {"x-amzn-ErrorType": error.code}

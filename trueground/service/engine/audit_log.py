@@ -44,6 +44,11 @@ def acting(actor: Actor) -> Iterator[None]:
         _acting.reset(token)
 
 
+def actor_now() -> Actor:
+    """Who is acting."""
+    return _acting.get()
+
+
 def record(
     connection: Connection,
     *,
@@ -61,7 +66,7 @@ def record(
         detail: what else is worth knowing; no secrets and no names of people.
         actor: who did it, where it is not whoever :func:`acting` names.
     """
-    who = actor or _acting.get()
+    who = actor or actor_now()
     values = {"at": now(), "actor": who.id, "act": act, "resource": resource, "detail": dict(detail or {})}
     connection.execute(insert(audit_log).values(**values, address=who.address))
 

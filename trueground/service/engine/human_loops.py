@@ -251,6 +251,8 @@ def _store(
     connection.execute(
         update(labeling_jobs).where(labeling_jobs.c.id == flow.id).values(objects=flow.objects + 1, modified_at=created)
     )
+    detail = {"flow_definition": flow_name}
+    audit_log.record(connection, act="StartHumanLoop", resource=resource(name), detail=detail)
 
 
 def _object_of(loop: Row[Any]) -> tuple[Any, Any]:

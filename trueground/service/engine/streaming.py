@@ -11,6 +11,7 @@ from typing import Any
 from sqlalchemy import Connection, Row, func, insert, select, update
 
 from trueground.errors import InputError
+from trueground.service.engine import audit_log
 from trueground.service.engine.errors import Invalid
 from trueground.service.engine.functions import own_function, task_input
 from trueground.service.engine.job_request import AVAILABILITY_SECONDS
@@ -91,6 +92,11 @@ def add_objects(
     with db.write(routine=True) as connection:
         _open_job(connection, job_name, lock=True)
         outcomes = append(connection, job, checked)
+        added = sum(outcome.status == "added" for outcome in outcomes)
+        # What comes through a topic is nobody's act here.
+        if added and audit_log.actor_now() != audit_log.SERVICE:
+            detail = {"added": added}
+            audit_log.record(connection, act="PushObjects", resource=f"labeling-job/{job_name}", detail=detail)
     db.changed.set()
     return outcomes
 

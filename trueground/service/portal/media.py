@@ -37,7 +37,8 @@ def media_link(request: Request, uri: str, worker_id: str, expires_at: datetime)
     return f"{prefix_of(request)}{service_of(request).media_path(uri, seconds, worker_id)}"
 
 
-@router.api_route("/media/{token}", methods=["GET", "HEAD"])
+@router.head("/media/{token}")
+@router.get("/media/{token}")
 def media(request: Request, token: str) -> Response:
     """A file that a template was given a link to: whole, or one range of it."""
     service = service_of(request)
