@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import nullcontext
 from typing import Any
 
 import pytest
 from botocore.exceptions import ClientError
 from sqlalchemy import select
 
+from tests.service.running import RunningService
+from trueground.service.engine.errors import Refused
+from trueground.service.engine.ip_ranges import IpRanges
 from trueground.service.security import SecretBox
 from trueground.service.store.tables import workforces
 
@@ -101,7 +105,6 @@ def test_a_work_team_goes_to_the_only_workforce_where_none_is_named(sagemaker: A
     [
         ({"OidcConfig": OIDC, "CognitoConfig": {"UserPool": "us-east-1_a", "ClientId": "x"}}, "not both"),
         ({"WorkforceVpcConfig": {"VpcId": "vpc-1"}}, "WorkforceVpcConfig cannot be honoured"),
-        ({"IpAddressType": "dualstack"}, "IpAddressType cannot be honoured"),
         ({"SourceIpConfig": {"Cidrs": ["10.0.0.0/8"] * 11}}, "10 ranges at most"),
         ({"SourceIpConfig": {"Cidrs": ["anywhere"]}}, "cidrs.1.member"),
     ],
@@ -117,3 +120,24 @@ def test_two_workforces_cannot_have_one_name(sagemaker: Any) -> None:
     with pytest.raises(ClientError, match="already a workforce") as caught:
         sagemaker.create_workforce(WorkforceName="default")
     assert _code(caught) == "ResourceInUse"
+
+
+@pytest.mark.parametrize(
+    ("members", "address", "refused"),
+    [
+        ({"IpAddressType": "ipv4"}, "192.0.2.7", False),
+        ({"IpAddressType": "ipv4"}, "::ffff:192.0.2.7", False),
+        ({"IpAddressType": "ipv4"}, "2001:db8::7", True),
+        ({"IpAddressType": "dualstack"}, "2001:db8::7", False),
+        ({"IpAddressType": "ipv4", "SourceIpConfig": {"Cidrs": ["2001:db8::/32"]}}, "2001:db8::7", True),
+        ({"IpAddressType": "ipv4", "SourceIpConfig": {"Cidrs": ["192.0.2.0/24"]}}, "192.0.2.7", False),
+    ],
+)
+def test_people_of_an_ipv4_workforce_come_from_ipv4_addresses(
+    service: RunningService, sagemaker: Any, members: dict[str, Any], address: str, refused: bool
+) -> None:
+    told = sagemaker.update_workforce(WorkforceName="default", **members)["Workforce"]
+    assert told["IpAddressType"] == members["IpAddressType"]
+    worker = service.add_worker("ann")
+    with pytest.raises(Refused) if refused else nullcontext():
+        IpRanges(service.db).check(worker, lambda: address)

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
+import httpx
 import pytest
 from botocore.exceptions import ClientError
 
-from trueground.service.engine import teams
+from trueground.service.engine import assignment, teams
+from trueground.service.security import SecretBox
+from trueground.service.settings import ServiceSettings
 
 TEAMS = "arn:aws:sagemaker:us-east-1:000000000000:workteam/"
 
@@ -42,8 +47,8 @@ def test_work_teams_and_workforces_are_made_described_and_listed(service: Any, s
         ({"MemberDefinitions": [{}]}, "ValidationException", "MemberDefinitions.1"),
         ({"NotificationConfiguration": {"NotificationTopicArn": "arn:aws:sns:us-east-1:000000000000:t.fifo"}},
          "ValidationException", "NotificationTopicArn cannot be honoured"),
-        ({"WorkerAccessConfiguration": {"S3Presign": {"IamPolicyConstraints": {"SourceIp": "Enabled"}}}},
-         "ValidationException", "WorkerAccessConfiguration cannot be honoured"),
+        ({"WorkerAccessConfiguration": {"S3Presign": {"IamPolicyConstraints": {"VpcSourceIp": "Enabled"}}}},
+         "ValidationException", "VpcSourceIp cannot be honoured"),
     ],
 )  # fmt: skip
 def test_a_work_team_that_cannot_be_is_refused(
@@ -115,3 +120,35 @@ def test_vendors_work_teams_are_listed_apart(service: Any, sagemaker: Any) -> No
         sagemaker.describe_workteam(WorkteamName="acme")
     with pytest.raises(ClientError, match="does not exist"):
         sagemaker.describe_subscribed_workteam(WorkteamArn=TEAMS + "private-crowd/annotators")
+
+
+@pytest.mark.parametrize(("constraint", "elsewhere"), [("Enabled", 403), ("Disabled", 200)])
+def test_links_to_files_open_from_the_workers_own_address_where_the_team_says_so(
+    settings: ServiceSettings,
+    running_service: Callable[..., Any],
+    job_request: Callable[..., dict[str, Any]],
+    constraint: str,
+    elsewhere: int,
+) -> None:
+    access = {"S3Presign": {"IamPolicyConstraints": {"SourceIp": constraint}}}
+    with running_service(replace(settings, trusted_proxies=("127.0.0.1",))) as service:
+        client = service.client()
+        client.update_workteam(WorkteamName="annotators", WorkerAccessConfiguration=access)
+        told = client.describe_workteam(WorkteamName="annotators")["Workteam"]
+        assert told["WorkerAccessConfiguration"] == access
+        client.create_labeling_job(**job_request())
+        worker = service.add_worker("ann")
+        lease = assignment.next_assignment(service.db, worker, "animals")
+        assert lease is not None
+        token = SecretBox.load(settings.home).signer().sign("frame", {"a": lease.id, "w": worker}, 60)
+        home, other = ({"X-Forwarded-For": address} for address in ("192.0.2.7", "192.0.2.8"))
+        page = httpx.get(f"{service.url}/frame/{token}", headers=home).text
+        (link,) = re.findall(r"/media/[\w.-]+", page)
+        assert httpx.get(service.url + link, headers=home).status_code == 200
+        assert httpx.get(service.url + link, headers=other).status_code == elsewhere
+
+
+def test_a_work_team_tells_the_topic_it_was_given(sagemaker: Any) -> None:
+    topic = {"NotificationTopicArn": "arn:aws:sns:us-east-1:000000000000:news"}
+    sagemaker.update_workteam(WorkteamName="annotators", NotificationConfiguration=topic)
+    assert sagemaker.describe_workteam(WorkteamName="annotators")["Workteam"]["NotificationConfiguration"] == topic

@@ -63,9 +63,13 @@ class Service:
             background.append(PublicWork(db, settings, secrets))
         return cls(settings, db, storage, secrets, signer, Once(db), IpRanges(db), background, external_identity)
 
-    def media_path(self, uri: str, seconds: float, worker_id: str | None) -> str:
-        """A file's path below the service's address, for so long: for one worker, or for whoever asked for it."""
-        return f"/media/{self.signer.sign('media', {'u': uri, 'w': worker_id}, seconds)}"
+    def media_path(self, uri: str, seconds: float, worker_id: str | None, address: str | None = None) -> str:
+        """A file's path below the service's address, for so long: for one worker, or for whoever asked for it.
+
+        ``address``: the only one that it opens from.
+        """
+        claims = {"u": uri, "w": worker_id} if address is None else {"u": uri, "w": worker_id, "from": address}
+        return f"/media/{self.signer.sign('media', claims, seconds)}"
 
     def check_template(self, template: str, task_input: Mapping[str, Any] | None) -> None:
         """Render a template as its frame would, or only parse it where there is no ``task_input`` yet.

@@ -66,4 +66,6 @@ def _workteam(settings: ServiceSettings, team: teams.Workteam) -> dict[str, Any]
         "SubDomain": sub_domain(settings),
         "CreateDate": team.created_at,
         "LastUpdatedDate": team.updated_at,
+        "NotificationConfiguration": team.request.get("NotificationConfiguration"),
+        "WorkerAccessConfiguration": team.request.get("WorkerAccessConfiguration"),
     }

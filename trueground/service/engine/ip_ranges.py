@@ -1,9 +1,10 @@
-"""From where a workforce's people may work: the ranges of ``SourceIpConfig``."""
+"""From where a workforce's people may work: the ranges of ``SourceIpConfig``, and the kind of ``IpAddressType``."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from typing import Any
 
 from sqlalchemy import select
 
@@ -49,7 +50,17 @@ class IpRanges:
         if time.monotonic() - self._read_at > SEEN_SECONDS:
             with self._db.read() as connection:
                 rows = connection.execute(select(workforces.c.name, workforces.c.request)).all()
-            cidrs = {row.name: (row.request.get("SourceIpConfig") or {}).get("Cidrs") for row in rows}
-            self._ranges = {name: tuple(found) for name, found in cidrs.items() if found}
+            found = {row.name: _ranges_of(row.request) for row in rows}
+            self._ranges = {name: ranges for name, ranges in found.items() if ranges is not None}
             self._read_at = time.monotonic()
         return self._ranges
+
+
+def _ranges_of(config: Mapping[str, Any]) -> tuple[str, ...] | None:
+    """The ranges that a workforce's people must come from; ``None`` where any will do."""
+    cidrs = (config.get("SourceIpConfig") or {}).get("Cidrs") or []
+    if config.get("IpAddressType") != "ipv4":
+        return tuple(cidrs) or None
+    if not cidrs:
+        return ("0.0.0.0/0",)
+    return tuple(cidr for cidr in cidrs if ":" not in cidr)

@@ -111,6 +111,7 @@ class TaskView:
 
     assignment_id: str
     job_name: str
+    workteam: str
     expires_at: datetime
     template: str
     task_input: dict[str, Any]
@@ -205,6 +206,7 @@ def _task_view(row: Row[Any], assignment_id: str) -> TaskView:
     return TaskView(
         assignment_id=assignment_id,
         job_name=row.name,
+        workteam=row.workteam,
         expires_at=row.expires_at,
         template=row.template,
         task_input=(

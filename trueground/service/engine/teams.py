@@ -195,6 +195,13 @@ def topic_of(request: Mapping[str, Any]) -> str | None:
     return request.get("NotificationConfiguration", {}).get("NotificationTopicArn") or None
 
 
+def binds_addresses(db: Database, name: str) -> bool:
+    """Whether the links to files that a team's workers get open only from the address that asked for them."""
+    with db.read() as connection:
+        request = connection.scalar(select(workteams.c.request).where(workteams.c.name == name))
+    return _constraints(request or {}).get("SourceIp") == "Enabled"
+
+
 def _check(request: Mapping[str, Any]) -> None:
     topic = topic_of(request)
     if topic is not None and not is_standard_topic(topic):
@@ -202,9 +209,17 @@ def _check(request: Mapping[str, Any]) -> None:
             f"NotificationConfiguration.NotificationTopicArn cannot be honoured: {topic!r} is not the ARN of a "
             "standard SNS topic"
         )
-    constraints = request.get("WorkerAccessConfiguration", {}).get("S3Presign", {}).get("IamPolicyConstraints", {})
-    if any(value != "Disabled" for value in constraints.values()):
-        raise Invalid("WorkerAccessConfiguration cannot be honoured: people reach no data on S3 by themselves")
+    if _constraints(request).get("VpcSourceIp") == "Enabled":
+        raise Invalid(
+            "WorkerAccessConfiguration.S3Presign.IamPolicyConstraints.VpcSourceIp cannot be honoured: the service is "
+            "not part of a VPC; use SourceIp"
+        )
+
+
+def _constraints(request: Mapping[str, Any]) -> Mapping[str, str]:
+    access: Mapping[str, Any] = request.get("WorkerAccessConfiguration") or {}
+    found: Mapping[str, str] = access.get("S3Presign", {}).get("IamPolicyConstraints", {})
+    return found
 
 
 def _find(connection: Connection, name: str, kind: Kind | None = None, *, lock: bool = False) -> Row[Any]:

@@ -24,7 +24,6 @@ DEFAULT_WORKFORCE = "default"
 CIDRS_AT_MOST = 10
 _REFUSED = {
     "WorkforceVpcConfig": "the service is not part of a VPC; use SourceIpConfig, or a network of your own",
-    "IpAddressType": "the addresses that the portal listens on are told to the service when it is started",
 }
 
 
@@ -35,7 +34,8 @@ class Workforce:
     name: str
     arn: str
     config: Mapping[str, Any]
-    """The members ``CognitoConfig``, ``OidcConfig`` (without its secret) and ``SourceIpConfig`` that were given."""
+    """Its members that were given: ``CognitoConfig``, ``OidcConfig`` (without its secret), ``SourceIpConfig``,
+    ``IpAddressType``."""
     created_at: datetime
     updated_at: datetime
 
@@ -211,7 +211,7 @@ def _stored(
     """The columns that keep a configuration: the client's secret apart, and never in the clear."""
     config = dict(before)
     secret = secret_before
-    for member in ("CognitoConfig", "SourceIpConfig", "OidcConfig"):
+    for member in ("CognitoConfig", "SourceIpConfig", "OidcConfig", "IpAddressType"):
         if member in request:
             config[member] = request[member]
     if "OidcConfig" in request:

@@ -13,10 +13,10 @@ from starlette.responses import HTMLResponse, Response
 
 from trueground.errors import InputError
 from trueground.service import liquid
-from trueground.service.engine import progress
+from trueground.service.engine import progress, teams
 from trueground.service.portal.media import media_link
 from trueground.service.portal.named_files import NamedFiles
-from trueground.service.portal.session import check_range, prefix_of, service_of
+from trueground.service.portal.session import address_of, check_range, prefix_of, service_of
 from trueground.service.portal.static import asset
 
 router = APIRouter()
@@ -50,11 +50,12 @@ def frame(request: Request, token: str) -> Response:
     else:
         view = progress.preview(service.db, claims["j"], claims["p"])
     prefix = prefix_of(request)
+    address = address_of(request) if teams.binds_addresses(service.db, view.workteam) else None
     named = NamedFiles(service.storage, view.task_input, view.template, view.label_config)
 
     def grant_read_access(uri: str) -> str:
         named.check(uri)
-        return media_link(request, uri, claims["w"], view.expires_at)
+        return media_link(request, uri, claims["w"], view.expires_at, address)
 
     script = asset(prefix, "crowd-html-elements.js")
     try:

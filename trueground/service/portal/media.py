@@ -14,7 +14,7 @@ from starlette.responses import Response, StreamingResponse
 
 from trueground.errors import InputError
 from trueground.service.portal import pictures
-from trueground.service.portal.session import check_range, prefix_of, service_of
+from trueground.service.portal.session import address_of, check_range, prefix_of, service_of
 from trueground.service.store.database import now
 
 router = APIRouter()
@@ -30,11 +30,11 @@ PLAYABLE = ("video/", "audio/")
 RANGE = re.compile(r"bytes=(\d*)-(\d*)")
 
 
-def media_link(request: Request, uri: str, worker_id: str, expires_at: datetime) -> str:
-    """The short-lived address of a file, for one task of one worker."""
+def media_link(request: Request, uri: str, worker_id: str, expires_at: datetime, only_from: str | None = None) -> str:
+    """The short-lived address of a file, for one task of one worker; ``only_from``: the IP address that may open it."""
     least, most = LINK_SECONDS
     seconds = min(max((expires_at - now()).total_seconds(), least), most)
-    return f"{prefix_of(request)}{service_of(request).media_path(uri, seconds, worker_id)}"
+    return f"{prefix_of(request)}{service_of(request).media_path(uri, seconds, worker_id, only_from)}"
 
 
 @router.head("/media/{token}")
@@ -47,6 +47,8 @@ def media(request: Request, token: str) -> Response:
         raise HTTPException(404, "The link to this file has run out.")
     if claims["w"] is not None:
         check_range(request, claims["w"])
+    if claims.get("from") not in (None, address_of(request)):
+        raise HTTPException(403, "The link to this file was given to another address.")
     uri = claims["u"]
     try:
         size = service.storage.size(uri)
