@@ -119,3 +119,22 @@ def test_an_input_that_is_no_object_is_refused(sagemaker: Any, given: str) -> No
     with pytest.raises(ClientError, match=r"Task\.Input") as caught:
         sagemaker.render_ui_template(UiTemplate={"Content": TEMPLATE}, Task={"Input": given}, RoleArn=ROLE)
     assert caught.value.response["Error"]["Code"] == "ValidationException"
+
+
+@pytest.mark.parametrize("name", ["NamedEntityRecognition", "PointCloudObjectDetection", "VideoObjectTracking"])
+def test_the_user_interfaces_of_aws_are_refused_by_name(
+    sagemaker: Any, flow_request: Callable[..., dict[str, Any]], job_request: Callable[..., dict[str, Any]], name: str
+) -> None:
+    arn = f"arn:aws:sagemaker:us-west-2:394669845002:human-task-ui/{name}"
+    told = f"HumanTaskUiArn cannot be honoured: AWS's own user interface {name} is not here"
+    with pytest.raises(ClientError, match=told):
+        sagemaker.create_flow_definition(**flow_request(HumanTaskUiArn=arn))
+    with pytest.raises(ClientError, match=told):
+        sagemaker.create_labeling_job(**job_request(UiConfig={"HumanTaskUiArn": arn}))
+
+
+def test_a_labeling_job_is_told_where_its_template_must_be(
+    sagemaker: Any, job_request: Callable[..., dict[str, Any]]
+) -> None:
+    with pytest.raises(ClientError, match="is for human loops; labeling jobs use UiTemplateS3Uri"):
+        sagemaker.create_labeling_job(**job_request(UiConfig={"HumanTaskUiArn": UIS + "words"}))

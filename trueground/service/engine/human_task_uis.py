@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import re
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -17,6 +18,9 @@ from trueground.service.engine.pages import Created, Page, created_page
 from trueground.service.settings import ServiceSettings
 from trueground.service.store.database import Database, now
 from trueground.service.store.tables import human_task_uis
+
+AWS_UI = re.compile(r"arn:aws[a-z-]*:sagemaker:[a-z0-9-]+:394669845002:human-task-ui/(\w+)")
+"""The user interfaces that are AWS's own: for named entities, point clouds and video frames."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,8 +89,19 @@ def delete_ui(db: Database, name: str) -> None:
         audit_log.record(connection, act="DeleteHumanTaskUi", resource=resource(name))
 
 
+def refuse_aws_ui(arn: str, member: str) -> None:
+    """Raise :class:`Invalid` for a user interface of AWS's own: none of their task types is offered here yet."""
+    found = AWS_UI.fullmatch(arn)
+    if found is not None:
+        raise Invalid(
+            f"{member} cannot be honoured: AWS's own user interface {found[1]} is not here; "
+            "bring a template of your own"
+        )
+
+
 def ui_of_arn(connection: Connection, settings: ServiceSettings, arn: str) -> Row[Any]:
     """The UI that an ARN names, locked against its deletion while the transaction lasts. Raises :class:`Invalid`."""
+    refuse_aws_ui(arn, "HumanTaskUiArn")
     name = arn.rpartition("/")[2]
     query = select(human_task_uis).where(human_task_uis.c.name == name).with_for_update(read=True)
     row = connection.execute(query).first()

@@ -18,6 +18,7 @@ from trueground.service.engine.functions import (
     own_function,
     task_input,
 )
+from trueground.service.engine.human_task_uis import refuse_aws_ui
 from trueground.service.engine.job_options import PREFIX
 from trueground.service.engine.public_request import AVAILABILITY_SECONDS as PUBLIC_AVAILABILITY_SECONDS
 from trueground.service.engine.public_request import TEAM as PUBLIC_TEAM
@@ -86,7 +87,7 @@ def check_request(request: dict[str, Any], storage: Storage, settings: ServiceSe
         InputError: a file it names cannot be used.
     """
     human = request["HumanTaskConfig"]
-    _refuse_what_is_missing_here(request)
+    _refuse_ui(human["UiConfig"].get("HumanTaskUiArn"))
     public = is_public(human["WorkteamArn"])
     if public:
         check_public(request, settings)
@@ -136,18 +137,13 @@ def check_request(request: dict[str, Any], storage: Storage, settings: ServiceSe
     )
 
 
-def _refuse_what_is_missing_here(request: dict[str, Any]) -> None:
-    """A member that would be ignored is refused by its name."""
-    refused = {
-        "HumanTaskConfig.UiConfig.HumanTaskUiArn": "the user interfaces of AWS are not here; use UiTemplateS3Uri",
-    }
-    for path, reason in refused.items():
-        value: Any = request
-        for part in path.split("."):
-            value = value.get(part) if isinstance(value, dict) else None
-        # An empty text for a key or topic means "none" to AWS's console, which writes it.
-        if value not in (None, ""):
-            raise Invalid(f"{path} cannot be honoured: {reason}")
+def _refuse_ui(arn: str | None) -> None:
+    """A labeling job's template is a file, as on AWS; its own user interfaces are for task types of their own."""
+    if not arn:
+        return
+    member = "HumanTaskConfig.UiConfig.HumanTaskUiArn"
+    refuse_aws_ui(arn, member)
+    raise Invalid(f"{member} cannot be honoured: {arn!r} is for human loops; labeling jobs use UiTemplateS3Uri")
 
 
 def _stream(request: dict[str, Any], *, public: bool) -> tuple[bool, str | None]:
