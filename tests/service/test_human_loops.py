@@ -368,3 +368,20 @@ def test_a_body_that_is_no_json_is_refused(service: Any) -> None:
         service.sign(request)
         answer = httpx.post(service.url + "/human-loops", content=body, headers=dict(request.headers))
         assert (answer.status_code, answer.headers["x-amzn-errortype"]) == (400, "SerializationException")
+
+
+def test_an_equal_request_within_a_second_is_put_off_with_the_status_of_the_model(
+    service: Any, make_flow: Callable[..., str], next_second: Callable[[], None]
+) -> None:
+    client = service.client("sagemaker-a2i-runtime")
+    loop = {
+        "HumanLoopName": "first",
+        "FlowDefinitionArn": make_flow(),
+        "HumanLoopInput": {"InputContent": "{}"},
+    }
+    next_second()
+    client.start_human_loop(**loop)
+    with pytest.raises(ClientError) as caught:
+        client.start_human_loop(**loop)
+    assert caught.value.response["Error"]["Code"] == "ThrottlingException"
+    assert caught.value.response["ResponseMetadata"]["HTTPStatusCode"] == 429

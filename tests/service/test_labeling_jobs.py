@@ -349,3 +349,14 @@ def wait_until(condition: Callable[[], Any], seconds: float = 5) -> Any:
         assert time.monotonic() < end, "it did not happen in time"
         time.sleep(0.02)
     return found
+
+
+def test_a_token_goes_on_only_in_the_list_and_order_it_came_from(sagemaker: Any, make_job: Callable[..., str]) -> None:
+    for number in range(2):
+        make_job(f"job-{number}")
+    token = sagemaker.list_labeling_jobs(MaxResults=1)["NextToken"]
+    for other in ({"SortBy": "Name"}, {"SortOrder": "Descending"}):
+        with pytest.raises(ClientError, match="NextToken is not one of this list"):
+            sagemaker.list_labeling_jobs(NextToken=token, **other)
+    found = sagemaker.list_labeling_jobs(NextToken=token)["LabelingJobSummaryList"]
+    assert [job["LabelingJobName"] for job in found] == ["job-1"]

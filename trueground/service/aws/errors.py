@@ -45,15 +45,15 @@ def aws_error(error: Exception, model: Any, *, not_found: str) -> AwsError | Non
     if isinstance(error, AwsError):
         return error
     if isinstance(error, engine.NotFound):
-        return AwsError(not_found, str(error), _status(model, not_found))
+        return AwsError(not_found, str(error), status_of(model, not_found))
     for kind, names in _NAMES.items():
         if isinstance(error, kind):
             code = next((name for name in names if name in model.shape_names), "ValidationException")
-            return AwsError(code, str(error), _status(model, code))
+            return AwsError(code, str(error), status_of(model, code))
     return None
 
 
-def _status(model: Any, code: str) -> int:
+def status_of(model: Any, code: str) -> int:
     """The status of an error: 400, unless its shape says another."""
     if code not in model.shape_names:
         return 400

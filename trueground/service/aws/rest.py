@@ -11,7 +11,7 @@ from urllib.parse import parse_qs
 from fastapi import FastAPI, Request, Response
 from starlette.convertors import PathConvertor, register_url_convertor
 
-from trueground.service.aws.errors import AwsError
+from trueground.service.aws.errors import AwsError, status_of
 from trueground.service.aws.model import loop_model
 from trueground.service.aws.protocol import Call, call_of, read_json, respond, serve
 from trueground.service.aws.registry import LOOP_OPERATIONS
@@ -75,7 +75,9 @@ def _endpoint(service: Service, name: str) -> Any:
 
         def refuse(error: AwsError) -> Response:
             headers = {"x-amzn-ErrorType": error.code}
-            return respond(error.status, {"Message": error.message}, MEDIA_TYPE, headers)
+            # The model says another status than the other API for some, as for ThrottlingException.
+            status = max(error.status, status_of(loop_model(), error.code))
+            return respond(status, {"Message": error.message}, MEDIA_TYPE, headers)
 
         return await serve(service, request, limit, find, refuse, MEDIA_TYPE)
 

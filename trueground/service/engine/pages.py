@@ -40,7 +40,7 @@ def page_of(
     The token holds the last row's place and not a count, so rows that come or go do not shift the pages.
     """
     if token is not None:
-        value, last = _read(token, column, key)
+        value, last = _read(token, column, key, descending)
         further = (column < value, key < last) if descending else (column > value, key > last)
         query = query.where(or_(further[0], and_(column == value, further[1])))
     order = (column.desc(), key.desc()) if descending else (column, key)
@@ -48,7 +48,7 @@ def page_of(
     if len(rows) <= limit:
         return Page(rows, None)
     last_row = rows[limit - 1]._mapping
-    return Page(rows[:limit], _write(last_row[column], last_row[key]))
+    return Page(rows[:limit], _write(_list_name(column, descending), last_row[column], last_row[key]))
 
 
 def named_page(
@@ -105,14 +105,21 @@ def created_page(connection: Connection, query: Select[Any], table: Table, wante
     )
 
 
-def _write(value: Any, key: Any) -> str:
+def _list_name(column: Column[Any], descending: bool) -> str:
+    """What a token says of its list, so that in one of another order it does not silently skip rows."""
+    return f"{column} {'descending' if descending else 'ascending'}"
+
+
+def _write(name: str, value: Any, key: Any) -> str:
     text = value.isoformat() if isinstance(value, datetime) else value
-    return base64.urlsafe_b64encode(json.dumps([text, key]).encode()).decode()
+    return base64.urlsafe_b64encode(json.dumps([name, text, key]).encode()).decode()
 
 
-def _read(token: str, column: Column[Any], key_column: Column[Any]) -> tuple[Any, Any]:
+def _read(token: str, column: Column[Any], key_column: Column[Any], descending: bool) -> tuple[Any, Any]:
     try:
-        value, key = json.loads(base64.urlsafe_b64decode(token))
+        name, value, key = json.loads(base64.urlsafe_b64decode(token))
+        if name != _list_name(column, descending):
+            raise ValueError
         if isinstance(column.type, UTCDateTime):
             value = datetime.fromisoformat(value)
         # What a database would choke on is no token of ours either.
