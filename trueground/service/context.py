@@ -63,9 +63,9 @@ class Service:
             background.append(PublicWork(db, settings, secrets))
         return cls(settings, db, storage, secrets, signer, Once(db), IpRanges(db), background, external_identity)
 
-    def media_path(self, uri: str, seconds: float, worker_id: str | None) -> str:
-        """A file's path below the service's address, for so long: for one worker, or for whoever asked for it."""
-        return f"/media/{self.signer.sign('media', {'u': uri, 'w': worker_id}, seconds)}"
+    def media_path(self, uri: str, seconds: float, *, worker_id: str | None, assignment_id: str | None) -> str:
+        """A file's path below the service's address, for so long: for a worker's task, or for whoever asked for it."""
+        return f"/media/{self.signer.sign('media', {'u': uri, 'w': worker_id, 'a': assignment_id}, seconds)}"
 
     def check_template(self, template: str, task_input: Mapping[str, Any] | None) -> None:
         """Render a template as its frame would, or only parse it where there is no ``task_input`` yet.
