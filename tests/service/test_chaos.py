@@ -154,6 +154,6 @@ def check_output(play: Scene, objects: int, workers: int) -> None:
 
 
 def files_below(folder: Path) -> dict[Path, bytes]:
-    """Without the files that a killed writer left under names that nobody reads."""
+    """Without what the killed writer of a file left that nobody wrote again."""
     found = (path for path in folder.rglob("*") if path.is_file() and ".writing" not in path.name)
     return {path.relative_to(folder): path.read_bytes() for path in found}
