@@ -66,9 +66,17 @@ def open_jobs(worker_id: str, job_name: str | None = None) -> Select[tuple[objec
 
 
 def check_link(db: Database, assignment_id: str, worker_id: str) -> None:
-    """Raise :class:`NotYours` where a link that a worker got for a task is none any more, whatever its time: their
-    account is closed, or they left the work team. Nobody is a member of the public's teams.
+    """Raise :class:`NotYours` where :func:`may_look` says no."""
+    if not may_look(db, assignment_id, worker_id):
+        raise NotYours("there is no such task among yours")
+
+
+def may_look(db: Database, assignment_id: str, worker_id: str) -> bool:
+    """Whether a worker may still see a task that they were given: not where their account is closed, or they left the
+    work team. Nobody is a member of the public's teams.
     """
+    if not assignment_id.isprintable():
+        return False
     public = exists(
         select(workteams.c.name).where(workteams.c.name == labeling_jobs.c.workteam, workteams.c.kind == "public")
     )
@@ -83,5 +91,4 @@ def check_link(db: Database, assignment_id: str, worker_id: str) -> None:
         )
     )
     with db.read() as connection:
-        if connection.execute(query).first() is None:
-            raise NotYours("there is no such task among yours")
+        return connection.execute(query).first() is not None
