@@ -31,6 +31,7 @@ from botocore.config import Config
 from botocore.credentials import Credentials
 from fastapi import FastAPI
 
+from tests.service import auto_labeling
 from trueground.service.app import create_app
 from trueground.service.engine import accounts, assignment, first_start, jobs, teams
 from trueground.service.security import SecretBox
@@ -527,5 +528,19 @@ def connect() -> Callable[[str, ServiceSettings], RunningService]:
 
     def make(url: str, settings: ServiceSettings) -> RunningService:
         return RunningService(url, settings, read_credentials(settings), Database(settings.database_url))
+
+    return make
+
+
+@pytest.fixture
+def pictures(settings: ServiceSettings) -> Callable[[int], list[dict[str, Any]]]:
+    """So many lines of a manifest, with their files."""
+
+    def make(count: int) -> list[dict[str, Any]]:
+        folder = settings.data_root / "pictures"
+        folder.mkdir(exist_ok=True)
+        for position in range(count):
+            (folder / f"{position}.png").write_bytes(auto_labeling.picture(position))
+        return [{"source-ref": file_uri(folder / f"{position}.png")} for position in range(count)]
 
     return make
