@@ -64,13 +64,17 @@ class Engine:
         """Let both do all they can do now."""
         for _ in range(3):
             self._finisher.tick()
-            self.auto.tick()
-            while not self.auto.is_idle():
-                time.sleep(0.01)
-            self.auto.tick()
+            self.settle()
             while not self._finisher.is_idle():
                 time.sleep(0.01)
             self._finisher.tick()
+
+    def settle(self) -> None:
+        """Settle the round, if all of it is answered and written, and begin the next."""
+        self.auto.tick()
+        while not self.auto.is_idle():
+            time.sleep(0.01)
+        self.auto.tick()
 
     def job(self, name: str = "animals") -> Any:
         with self.db.read() as connection:

@@ -14,7 +14,9 @@ from tests.service.auto_labeling import (
     truth,
 )
 from trueground.service.engine import assignment, label_rounds, own_work
+from trueground.service.engine import finisher as finishing
 from trueground.service.engine.errors import Closed
+from trueground.service.engine.finisher import Finisher
 from trueground.service.settings import ServiceSettings
 from trueground.service.store.database import Database
 from trueground.service.store.tables import answers, data_objects
@@ -130,6 +132,41 @@ def test_a_round_is_settled_once_whoever_comes_and_by_the_answers_that_stand(
     with store.read() as connection:
         asked = connection.scalar(select(func.count()).where(answers.c.revision == 0))
     assert asked == 300 - fresh.states()["machine"]
+
+
+def test_a_job_does_not_end_where_its_round_is_settled_while_it_is_looked_at(
+    engine: Engine,
+    store: Database,
+    settings: ServiceSettings,
+    people: Callable[[int], list[str]],
+    start: Callable[[int], None],
+    answer_all: Callable[..., int],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    (ann,) = people(1)
+    start(200)
+    engine.step()
+    answer_all(store, "animals", ann, truth)
+    finisher = Finisher(store, settings.storage(), settings)
+    finisher.tick()
+    settled = []
+
+    def then_it_is_settled(look: Callable[..., bool]) -> Callable[..., bool]:
+        def looked(*arguments: Any) -> bool:
+            found = look(*arguments)
+            if not settled:
+                settled.append(True)
+                engine.settle()
+            return found
+
+        return looked
+
+    # Whichever the finisher looks at first, the round is settled after that.
+    monkeypatch.setattr(finishing, "has_objects", then_it_is_settled(finishing.has_objects))
+    monkeypatch.setattr(label_rounds, "are_over", then_it_is_settled(label_rounds.are_over))
+    finisher.tick()
+    assert settled
+    assert engine.job().iteration == 2 and engine.job().ended_at is None
 
 
 def test_a_first_sample_of_which_too_much_fails_stops_the_job(
