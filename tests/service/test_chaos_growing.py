@@ -215,6 +215,8 @@ def text_job(service: RunningService, objects: int) -> dict[str, Any]:
         lines,
         LabelingJobAlgorithmsConfig={"LabelingJobAlgorithmSpecificationArn": algorithm},
         UiConfig={"UiTemplateS3Uri": file_uri(service.data_root / "text.html")},
+        # So few objects prove no more, and some are to be left for the machine.
+        Tags=[{"Key": f"trueground:auto-label-{what}", "Value": "0.8"} for what in ("accuracy", "confidence")],
         PreHumanTaskLambdaArn=LAMBDA + "PRE-TextMultiClass",
         AnnotationConsolidationConfig={"AnnotationConsolidationLambdaArn": LAMBDA + "ACS-TextMultiClass"},
     )
