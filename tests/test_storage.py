@@ -1,8 +1,12 @@
 from __future__ import annotations
 
 import os
+import signal
 import stat
+import subprocess
+import sys
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -229,3 +233,69 @@ def test_no_link_leads_many_small_files_out_of_the_data_root(tmp_path: Path) -> 
         with pytest.raises(OutsideDataRootError):
             Storage(root).write_all({file_uri(root) + "/" + uri: b"x"})
     assert list(outside.iterdir()) == []
+
+
+def drafts(folder: Path) -> list[Path]:
+    return sorted(folder.rglob(".writing-*"))
+
+
+def half_a_file(uri: str) -> None:
+    """What a writer leaves that is killed in the middle."""
+    code = """
+import os, signal, sys
+from trueground.storage import Storage
+with Storage().writer(sys.argv[1]) as handle:
+    handle.write(b"half")
+    handle.flush()
+    os.kill(os.getpid(), signal.SIGKILL)
+"""
+    killed = subprocess.run([sys.executable, "-c", code, uri], check=False)
+    assert killed.returncode == -signal.SIGKILL
+
+
+@pytest.mark.parametrize("write", ["one", "many"])
+def test_what_a_killed_writer_left_goes_with_the_next_write_of_the_same_file(tmp_path: Path, write: str) -> None:
+    uri, storage = file_uri(tmp_path / "out/a.json"), Storage()
+    half_a_file(uri)
+    assert len(drafts(tmp_path)) == 1 and not storage.exists(uri)
+    if write == "one":
+        storage.write_bytes(uri, b"whole")
+    else:
+        storage.write_all({uri: b"whole", file_uri(tmp_path / "out/b.json"): b"b"})
+    assert drafts(tmp_path) == [] and storage.read_bytes(uri) == b"whole"
+
+
+def test_a_living_writer_keeps_its_half_file_when_another_writes_the_same(tmp_path: Path) -> None:
+    uri, storage = file_uri(tmp_path / "a.json"), Storage()
+    with storage.writer(uri) as slow:
+        slow.write(b"slow, ")
+        slow.flush()
+        storage.write_bytes(uri, b"quick")
+        storage.write_all({uri: b"quicker"})
+        assert storage.read_bytes(uri) == b"quicker"
+        slow.write(b"and whole")
+    assert storage.read_bytes(uri) == b"slow, and whole" and drafts(tmp_path) == []
+
+
+def test_many_writers_of_one_file_never_show_a_part_of_it(tmp_path: Path) -> None:
+    uri, storage = file_uri(tmp_path / "a.json"), Storage()
+    wholes = {bytes([65 + number]) * 50_000 for number in range(24)}
+    storage.write_bytes(uri, min(wholes))
+
+    def write(content: bytes) -> None:
+        for _ in range(5):
+            storage.write_bytes(uri, content)
+            assert storage.read_bytes(uri) in wholes
+
+    with ThreadPoolExecutor(24) as pool:
+        list(pool.map(write, wholes))
+    assert drafts(tmp_path) == []
+
+
+def test_a_failed_write_leaves_the_old_file_and_nothing_else(tmp_path: Path) -> None:
+    uri, storage = file_uri(tmp_path / "a.json"), Storage()
+    storage.write_bytes(uri, b"old")
+    with pytest.raises(RuntimeError), storage.writer(uri) as handle:
+        handle.write(b"new")
+        raise RuntimeError
+    assert storage.read_bytes(uri) == b"old" and drafts(tmp_path) == []

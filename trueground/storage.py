@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import contextlib
+import errno
+import fcntl
+import hashlib
 import os
 import posixpath
+import resource
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -17,6 +21,10 @@ from trueground.errors import InputError, OutsideDataRootError
 SCHEMES = ("file", "s3")
 WRITERS = 8
 """Files sent to S3 at the same time: each waits for the network."""
+LOCAL_AT_ONCE = 500
+"""Local files that are brought to disk together."""
+WRITERS_OF_A_FILE = 16
+"""Of one file at the same time; what more of them leave when they are killed stays."""
 
 
 def join(base: str, *parts: str) -> str:
@@ -246,18 +254,74 @@ class Storage:
 
 def _write_local(files: Sequence[tuple[str, bytes]]) -> None:
     """Write whole files, each under another name first, so that a reader never sees a part."""
-    if not files:
-        return
-    for path, data in files:
-        descriptor = os.open(
-            f"{path}.{os.getpid()}.writing", os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW, 0o644
-        )
-        with os.fdopen(descriptor, "wb") as handle:
-            handle.write(data)
-    # All at once: one by one, each would wait for the disk.
-    os.sync()
-    for path, _ in files:
-        os.replace(f"{path}.{os.getpid()}.writing", path)
+    # Each is open until it has its name; a process may have so many files open, and has others.
+    at_once = max(1, min(LOCAL_AT_ONCE, resource.getrlimit(resource.RLIMIT_NOFILE)[0] // 2))
+    for start in range(0, len(files), at_once):
+        with contextlib.ExitStack() as drafts:
+            written = []
+            for path, data in files[start : start + at_once]:
+                draft = drafts.enter_context(contextlib.closing(_Draft(path)))
+                draft.handle.write(data)
+                draft.handle.flush()
+                written.append(draft)
+            # All at once: one by one, each would wait for the disk.
+            os.sync()
+            for draft in written:
+                draft.publish()
+
+
+class _Draft:
+    """A local file under a name that nobody reads, until it is published or closed.
+
+    The name follows from the file's, and its writer holds a lock on it: so what a killed writer left is used again by
+    the next writer of the same file, and never that of a living one, which makes the next look for another name.
+    """
+
+    def __init__(self, path: str) -> None:
+        self._path = path
+        descriptor, self._draft = _claim(*os.path.split(path))
+        self.handle: IO[bytes] = os.fdopen(descriptor, "wb")
+
+    def publish(self) -> None:
+        """Give the file its name. What it holds must be on disk."""
+        # Other services read what is written here.
+        os.chmod(self._draft, 0o644)
+        os.replace(self._draft, self._path)
+        self._draft = ""
+
+    def close(self) -> None:
+        """Remove it, if it was not published."""
+        try:
+            if self._draft:
+                os.unlink(self._draft)
+        finally:
+            self.handle.close()
+
+
+def _claim(folder: str, name: str) -> tuple[int, str]:
+    """A locked, empty file for a draft of this file: its descriptor and path."""
+    digest = hashlib.blake2b(os.fsencode(name), digest_size=8).hexdigest()
+    for slot in range(WRITERS_OF_A_FILE):
+        path = os.path.join(folder, f".writing-{digest}-{slot}")
+        try:
+            descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o600)
+        except PermissionError:
+            continue  # another user's
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            # Between the two its writer may have published it: then this is no draft any more.
+            if os.path.samestat(os.fstat(descriptor), os.stat(path)):
+                os.ftruncate(descriptor, 0)
+                return descriptor, path
+        except (BlockingIOError, FileNotFoundError):
+            pass
+        except OSError as error:
+            os.close(descriptor)
+            if error.errno not in (errno.ENOLCK, errno.EOPNOTSUPP, errno.ENOSYS):
+                raise
+            break  # a file system without locks
+        os.close(descriptor)
+    return tempfile.mkstemp(prefix=".writing-", dir=folder)
 
 
 class AtomicWriter:
@@ -266,42 +330,31 @@ class AtomicWriter:
     def __init__(self, files: Any, path: str, *, local: bool) -> None:
         self._files, self._path, self._local = files, path, local
         self._handle: IO[bytes] | None = None
-        self._temporary: str | None = None
+        self._draft: _Draft | None = None
 
     def __enter__(self) -> IO[bytes]:
         if self._local:
-            folder = os.path.dirname(self._path)
-            os.makedirs(folder, exist_ok=True)
-            descriptor, self._temporary = tempfile.mkstemp(prefix=".writing-", dir=folder)
-            self._handle = os.fdopen(descriptor, "wb")
-        else:
-            # An S3 object appears when its upload completes.
-            self._handle = self._files.open(self._path, "wb")
+            os.makedirs(os.path.dirname(self._path), exist_ok=True)
+            self._draft = _Draft(self._path)
+            return self._draft.handle
+        # An S3 object appears when its upload completes.
+        self._handle = self._files.open(self._path, "wb")
         assert self._handle is not None
         return self._handle
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: object) -> None:
-        assert self._handle is not None
-        if not self._local:
-            if kind is None:
-                self._handle.close()
-            else:
-                self._discard(self._handle)
+        if self._draft is not None:
+            with contextlib.closing(self._draft):
+                if kind is None:
+                    self._draft.handle.flush()
+                    os.fsync(self._draft.handle.fileno())
+                    self._draft.publish()
             return
-        assert self._temporary is not None
-        try:
-            if kind is None:
-                self._handle.flush()
-                os.fsync(self._handle.fileno())
+        assert self._handle is not None
+        if kind is None:
             self._handle.close()
-            if kind is None:
-                # mkstemp makes files that only their owner reads; other services read what is written here.
-                os.chmod(self._temporary, 0o644)
-                os.replace(self._temporary, self._path)
-                self._temporary = None
-        finally:
-            if self._temporary is not None:
-                os.unlink(self._temporary)
+        else:
+            self._discard(self._handle)
 
     @staticmethod
     def _discard(handle: Any) -> None:

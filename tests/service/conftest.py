@@ -14,6 +14,7 @@ import pytest
 from botocore.config import Config
 from fastapi import FastAPI
 
+from tests.service import auto_labeling
 from tests.service.public_work import (  # noqa: F401
     page,
     public_job,
@@ -40,6 +41,7 @@ from trueground.service.engine import accounts, first_start, jobs
 from trueground.service.security import SecretBox
 from trueground.service.settings import ServiceSettings
 from trueground.service.store.database import Database
+from trueground.storage import file_uri
 
 # Of the service, `make test-fast` runs these; all others stand for a part of it each, and `make test` runs them all.
 FAST = ("test_assignment", "test_job_options", "test_labeling_jobs", "test_migrations", "test_signature", "test_store")
@@ -245,5 +247,19 @@ def connect() -> Callable[[str, ServiceSettings], RunningService]:
 
     def make(url: str, settings: ServiceSettings) -> RunningService:
         return RunningService(url, settings, read_credentials(settings), Database(settings.database_url))
+
+    return make
+
+
+@pytest.fixture
+def pictures(settings: ServiceSettings) -> Callable[[int], list[dict[str, Any]]]:
+    """So many lines of a manifest, with their files."""
+
+    def make(count: int) -> list[dict[str, Any]]:
+        folder = settings.data_root / "pictures"
+        folder.mkdir(exist_ok=True)
+        for position in range(count):
+            (folder / f"{position}.png").write_bytes(auto_labeling.picture(position))
+        return [{"source-ref": file_uri(folder / f"{position}.png")} for position in range(count)]
 
     return make

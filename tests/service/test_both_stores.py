@@ -8,14 +8,17 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import AbstractContextManager
 from dataclasses import replace
 from typing import Any
 
+import httpx
 import pytest
 from botocore.exceptions import ClientError
 from sqlalchemy import select
 
 from tests.moto_server import MotoServer, serve_s3
+from tests.service.running import RunningService
 from trueground.service.engine import assignment, jobs, progress
 from trueground.service.engine.errors import Closed, InUse
 from trueground.service.engine.finisher import Finisher
@@ -149,3 +152,33 @@ def test_everything_may_lie_on_s3(
     assert [json.loads(line)["animal-metadata"]["class-name"] for line in lines] == ["dog"] * 3
     responses = list(files.list("s3://labels/out/animals/annotations/worker-response/"))
     assert len(responses) == 3
+
+
+def test_null_characters_are_refused_wherever_they_stand(
+    store_url: str,
+    settings: ServiceSettings,
+    running_service: Callable[[ServiceSettings], AbstractContextManager[RunningService]],
+) -> None:
+    with running_service(replace(settings, store_url=store_url)) as service:
+        service.add_worker("ada", role="admin")
+        client = httpx.Client(base_url=service.url)
+        answer = client.post("/api/session", json={"username": "ada", "password": "secret"})
+        client.headers["X-CSRF-Token"] = answer.json()["csrfToken"]
+        visits: list[tuple[str, str, Any]] = [
+            ("POST", "/api/session", {"username": "a\0da", "password": "secret"}),
+            ("POST", "/api/work/next", {"job": "a\0"}),
+            ("GET", "/api/work/held?job=%00", None),
+            ("GET", "/api/work/answers?job=%00", None),
+            ("GET", "/api/assignments/%00/draft", None),
+            ("PUT", "/api/assignments/%00/draft", {"answerContent": {}}),
+            ("POST", "/api/assignments/%00/resume", None),
+            ("POST", "/api/assignments/%00/answer", {"answerContent": {}}),
+            ("GET", "/work/%00", None),
+            ("GET", "/jobs/%00", None),
+            ("GET", "/jobs/%00/people", None),
+            ("GET", "/people/%00", None),
+            ("GET", "/api/audit?actor=%00&act=%00", None),
+        ]
+        for method, path, body in visits:
+            told = client.request(method, path, json=body)
+            assert told.status_code < 500, (method, path, told.text)

@@ -9,13 +9,13 @@ from typing import Any
 import pytest
 from sqlalchemy import select
 
-from trueground.service.engine import assignment
+from trueground.service.engine import assignment, pauses
 from trueground.service.engine.errors import Invalid
 from trueground.service.engine.finisher import Finisher
 from trueground.service.engine.job_options import read_options
 from trueground.service.settings import ServiceSettings
 from trueground.service.store.database import Database
-from trueground.service.store.tables import answers, data_objects, job_workers, labeling_jobs
+from trueground.service.store.tables import answers, assignments, data_objects, job_workers, labeling_jobs
 from trueground.storage import file_uri
 
 People = Callable[[int], list[str]]
@@ -142,6 +142,21 @@ def test_a_worker_below_the_limit_is_paused_and_others_are_asked_again(
     with store.read() as connection:
         kept = connection.execute(select(answers.c.id).where(answers.c.worker_id == careless)).all()
     assert len(kept) == given  # set aside, not lost
+
+
+def test_only_workers_below_the_limit_have_their_answers_set_aside_whatever_a_manager_writes(
+    store: Database, settings: ServiceSettings, people: People, stored_job: MakeJob, gold_manifest: str
+) -> None:
+    (careful,) = people(1)
+    stored_job(objects=60, Tags=tags(gold=gold_manifest, gold_share=0.4, gold_limit=0.8, gold_policy="ask-again"))
+    given = answer(store, careful, lambda _: "dog", most=30)
+    pauses.pause(store, "animals", careful, "Your pace, which is below the limit of others.")
+    tick(store, settings)
+    with store.read() as connection:
+        states = connection.scalars(select(assignments.c.state)).all()
+        place = connection.execute(select(job_workers)).one()
+    assert place.paused_at is not None and place.gold_seen > 0
+    assert len(states) == given == 30 and set(states) == {"submitted"}
 
 
 def test_a_qualification_round_comes_before_the_work(

@@ -14,7 +14,7 @@ import httpx
 import pytest
 from fastapi import FastAPI
 
-from tests.service.running import PIXEL, RunningService, add_team, read_credentials, running
+from tests.service.running import PIXEL, TEAM, RunningService, add_team, read_credentials, running
 from trueground.service.app import create_app
 from trueground.service.engine import accounts
 from trueground.service.security import SecretBox
@@ -141,7 +141,7 @@ def test_a_link_is_good_for_what_it_was_made_for_and_not_for_ever(
     claims = signer.read("frame", frame)
     assert claims is not None
     uri, outside = file_uri(service.data_root / f"pictures/{MARK}.png"), "file:///etc/passwd"
-    file = {"u": uri, "w": claims["w"]}
+    file = {"u": uri, "w": claims["w"], "a": claims["a"]}
     assert httpx.get(f"{service.url}/media/{signer.sign('media', file, 60)}").status_code == 200
     refused = {
         "expired frame": f"/frame/{signer.sign('frame', claims, -1)}",
@@ -177,6 +177,23 @@ def test_links_to_files_run_out_with_the_task(service: RunningService, ada: http
     assert signer.read("media", link) is not None
     with patch("time.time", return_value=time.time() + 3700):
         assert signer.read("media", link) is None and signer.read("frame", task["frameUrl"].rpartition("/")[2]) is None
+
+
+@pytest.mark.parametrize("gone", ["closed account", "left team"])
+def test_links_die_with_the_account_and_with_the_place_in_the_team(
+    service: RunningService, ada: httpx.Client, secret_job: str, gone: str
+) -> None:
+    task = ada.post("/api/work/next", json={"job": secret_job}).json()["assignment"]
+    frame = httpx.get(service.url + task["frameUrl"])
+    (link,) = re.findall(r"/media/[\w.-]+", frame.text)
+    assert httpx.get(service.url + link).content == PIXEL
+    if gone == "closed account":
+        accounts.disable(service.db, "ada")
+    else:
+        accounts.remove_from_group(service.db, "ada", TEAM)
+    for path in (link, task["frameUrl"]):
+        answer = httpx.get(service.url + path)
+        assert answer.status_code == 404 and MARK not in answer.text and answer.content != PIXEL, path
 
 
 def test_a_template_gets_no_link_to_a_file_that_its_task_does_not_name(
@@ -227,11 +244,10 @@ def test_a_file_that_became_a_link_out_of_the_data_root_is_not_served(
 
 @pytest.mark.parametrize("name", ["x.html", "x.svg", "x.png", "x.xml", "x.js", "x.pdf"])
 def test_a_file_that_could_run_scripts_is_sent_as_data(service: RunningService, name: str) -> None:
-    worker = service.add_worker("ada")
     (service.data_root / name).write_text("<html><svg xmlns='http://www.w3.org/2000/svg'><script>alert(1)</script>")
     signer = SecretBox.load(service.settings.home).signer()
     uri = file_uri(service.data_root / name)
-    answer = httpx.get(f"{service.url}/media/{signer.sign('media', {'u': uri, 'w': worker}, 60)}")
+    answer = httpx.get(f"{service.url}/media/{signer.sign('media', {'u': uri, 'w': None}, 60)}")
     assert answer.headers["content-type"] == "application/octet-stream"
     assert answer.headers["x-content-type-options"] == "nosniff"
     assert "sandbox" in answer.headers["content-security-policy"]

@@ -63,12 +63,16 @@ class Service:
             background.append(PublicWork(db, settings, secrets))
         return cls(settings, db, storage, secrets, signer, Once(db), IpRanges(db), background, external_identity)
 
-    def media_path(self, uri: str, seconds: float, worker_id: str | None, address: str | None = None) -> str:
-        """A file's path below the service's address, for so long: for one worker, or for whoever asked for it.
+    def media_path(
+        self, uri: str, seconds: float, *, worker_id: str | None, assignment_id: str | None, address: str | None = None
+    ) -> str:
+        """A file's path below the service's address, for so long: for a worker's task, or for whoever asked for it.
 
         ``address``: the only one that it opens from.
         """
-        claims = {"u": uri, "w": worker_id} if address is None else {"u": uri, "w": worker_id, "from": address}
+        claims = {"u": uri, "w": worker_id, "a": assignment_id}
+        if address is not None:
+            claims["from"] = address
         return f"/media/{self.signer.sign('media', claims, seconds)}"
 
     def check_template(self, template: str, task_input: Mapping[str, Any] | None) -> None:

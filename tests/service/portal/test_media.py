@@ -36,7 +36,7 @@ def link_to(service: RunningService, name: str, content: bytes, seconds: float =
     """The address of a file as a template gets it."""
     path = service.data_root / name
     path.write_bytes(content)
-    token = SecretBox.load(service.settings.home).signer().sign("media", {"u": file_uri(path), "w": "x"}, seconds)
+    token = SecretBox.load(service.settings.home).signer().sign("media", {"u": file_uri(path), "w": None}, seconds)
     return f"{service.url}/media/{token}"
 
 

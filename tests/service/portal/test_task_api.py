@@ -9,7 +9,9 @@ from typing import Any
 import httpx
 import pytest
 
-from tests.service.running import RunningService
+from tests.service.running import TEAM, RunningService
+from trueground.service.engine import accounts, pauses
+from trueground.service.engine.errors import Invalid
 from trueground.storage import file_uri
 
 CONTENT = {"crowd-image-classifier": {"label": "dog"}}
@@ -143,3 +145,28 @@ def test_no_answer_of_the_portal_tells_a_gold_object_from_the_others(
     (paused,) = ada.get("/api/work/paused").json()["assignments"]
     resumed = ada.post(f"/api/assignments/{task['id']}/resume").json()["assignment"]
     assert {shown["objectId"] for shown in (held, paused, resumed)} == {task["objectId"]}
+
+
+def test_who_left_the_team_gets_no_task_back_that_they_held_or_kept_for_later(
+    service: RunningService, ada: httpx.Client, make_job: Callable[..., Any]
+) -> None:
+    make_job("animals")
+    kept = next_task(ada)["id"]
+    assert ada.post(f"/api/assignments/{kept}/pause").status_code == 204
+    held = next_task(ada)["id"]
+    accounts.remove_from_group(service.db, "ada", TEAM)
+    assert ada.get("/api/work/held", params={"job": "animals"}).json() == {"assignments": []}
+    assert ada.post(f"/api/assignments/{kept}/resume").status_code == 404
+    # Work that was done is not lost.
+    assert ada.post(f"/api/assignments/{held}/answer", json={"answerContent": CONTENT}).status_code == 200
+
+
+def test_a_null_character_in_a_reason_is_refused(
+    service: RunningService, ada: httpx.Client, make_job: Callable[..., Any]
+) -> None:
+    make_job("animals")
+    task = next_task(ada)["id"]
+    assert ada.post(f"/api/assignments/{task}/decline", json={"reason": "all \0 black"}).status_code == 400
+    with pytest.raises(Invalid, match="of text"):
+        pauses.pause(service.db, "animals", task, "too \0 fast")
+    assert ada.post(f"/api/assignments/{task}/decline", json={"reason": "all\nblack"}).status_code == 204

@@ -30,7 +30,7 @@ def render(service: Service, request: dict[str, Any]) -> dict[str, Any]:
         except InputError as error:
             refused.append(str(error))
             raise
-        return service_url() + service.media_path(uri, LINK_SECONDS, worker_id=None)
+        return service_url() + service.media_path(uri, LINK_SECONDS, worker_id=None, assignment_id=None)
 
     script = f"{service_url()}/static/crowd-html-elements.js"
     try:

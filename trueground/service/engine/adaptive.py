@@ -11,17 +11,16 @@ from collections.abc import Sequence
 from itertools import chain
 from typing import Any
 
-from sqlalchemy import Connection, Row, func, select, update
+from sqlalchemy import Connection, Row, select, text, update
 
 from trueground.service.engine.functions import find_task_type
 from trueground.service.engine.progress import counted_answers, usable_answers
+from trueground.service.engine.queue_sql import TEAM_SIZE
 from trueground.service.store.database import Database
 from trueground.service.store.tables import (
     answers,
     data_objects,
     labeling_jobs,
-    worker_groups,
-    workteam_groups,
 )
 from trueground.tasks.base import TaskType
 
@@ -44,7 +43,7 @@ def ask_more(db: Database, job: Row[Any], positions: Sequence[int]) -> set[int]:
     if job.most_workers is None or task_type is None:
         return set()
     with db.read() as connection:
-        members = _team_size(connection, job.workteam)
+        members = connection.scalar(text(TEAM_SIZE.sqlite), {"workteam": job.workteam}) or 0
         query = select(data_objects.c.position).where(
             data_objects.c.job_id == job.id,
             data_objects.c.position.in_(positions),
@@ -92,12 +91,3 @@ def _answers(connection: Connection, job_id: int, positions: Sequence[int]) -> l
         counted.where(answers.c.position.not_in(positions)).order_by(answers.c.id.desc()).limit(BACKGROUND)
     ).all()
     return sorted(chain(these, others), key=lambda row: row.id)
-
-
-def _team_size(connection: Connection, workteam: str) -> int:
-    query = (
-        select(func.count(worker_groups.c.worker_id.distinct()))
-        .join(workteam_groups, workteam_groups.c.group_name == worker_groups.c.group_name)
-        .where(workteam_groups.c.workteam == workteam)
-    )
-    return connection.scalar(query) or 0

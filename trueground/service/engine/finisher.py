@@ -217,8 +217,9 @@ class Finisher(Background):
     def _end_if_due(self, job: Row[Any]) -> bool:
         """End the job if nothing is left to ask, its time is over, or it is being stopped and nobody is at it."""
         with self._db.read() as connection:
-            done = not has_objects(connection, job.id, data_objects.c.state.in_((*OPEN, "answered")))
-            done = done and (job.auto_accuracy is None or label_rounds.are_over(connection, job))
+            # In this order: a round that is settled meanwhile begins another, which has open objects.
+            done = job.auto_accuracy is None or label_rounds.are_over(connection, job)
+            done = done and not has_objects(connection, job.id, data_objects.c.state.in_((*OPEN, "answered")))
             if job.streaming and job.status == "InProgress":
                 done = done and now() - job.modified_at > IDLE
             held = select(assignments.c.id).where(assignments.c.job_id == job.id, IS_LEASED)

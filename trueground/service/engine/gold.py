@@ -26,8 +26,8 @@ from trueground.storage import Storage
 from trueground.tasks.base import AnswerError
 
 GOLD_AT_MOST = 10_000
-BELOW_LIMIT = "which is below the limit of"
-"""Stands in the reason why such a worker is paused."""
+SET_ASIDE = "The worker was paused for their answers to objects whose label is known."
+"""Why an answer counts no more."""
 SEEN_AT_LEAST = 5
 """Gold objects that a worker has answered before anything follows from them."""
 
@@ -67,11 +67,16 @@ def is_right(facts: JobFacts, expected: str | None, content: Mapping[str, Any]) 
 
 def reason_to_pause(facts: JobFacts, seen: int, right: int) -> str | None:
     """Why a worker with these results gets no more tasks of the job, ``None`` if they may go on."""
-    needed = max(facts.qualification, 1) if seen <= facts.qualification else SEEN_AT_LEAST
-    if facts.gold_limit is None or seen < needed or right >= facts.gold_limit * seen:
+    if not _is_below(facts.gold_limit, facts.qualification, seen, right):
         return None
     what = "the qualification round" if seen <= facts.qualification else "tasks with known answers"
-    return f"{right} of {seen} answers in {what} were right, {BELOW_LIMIT} {facts.gold_limit:.0%}"
+    return f"{right} of {seen} answers in {what} were right, which is below the limit of {facts.gold_limit:.0%}"
+
+
+def _is_below(limit: float | None, qualification: int, seen: int, right: int) -> bool:
+    """Whether somebody with these results is not to go on."""
+    needed = max(qualification, 1) if seen <= qualification else SEEN_AT_LEAST
+    return limit is not None and seen >= needed and right < limit * seen
 
 
 def shown_id(facts: JobFacts, position: int) -> str:
@@ -124,7 +129,15 @@ def set_aside_answers(db: Database, job_id: int) -> int:
     Their answers stay in the store, and count no more. Only for jobs whose policy is ``ask-again``.
     """
     query = (
-        select(assignments.c.id, assignments.c.position)
+        select(
+            assignments.c.id,
+            assignments.c.position,
+            labeling_jobs.c.gold_limit,
+            labeling_jobs.c.qualification,
+            job_workers.c.gold_seen,
+            job_workers.c.gold_right,
+        )
+        .join(labeling_jobs, labeling_jobs.c.id == assignments.c.job_id)
         .join(job_workers, (job_workers.c.job_id == assignments.c.job_id) & _same_worker())
         .join(data_objects, (data_objects.c.job_id == assignments.c.job_id) & _same_position())
         .where(
@@ -132,13 +145,17 @@ def set_aside_answers(db: Database, job_id: int) -> int:
             assignments.c.state == "submitted",
             job_workers.c.paused_at.is_not(None),
             job_workers.c.gold_seen > 0,
-            job_workers.c.pause_reason.contains(BELOW_LIMIT),
             data_objects.c.state != "gold",
         )
         .order_by(assignments.c.position)
     )
     with db.read() as connection:
-        found = connection.execute(query).all()
+        # Managers pause workers too, for other reasons.
+        found = [
+            row
+            for row in connection.execute(query)
+            if _is_below(row.gold_limit, row.qualification or 0, row.gold_seen, row.gold_right)
+        ]
     if not found:
         return 0
     with db.write(routine=True) as connection:
@@ -146,16 +163,16 @@ def set_aside_answers(db: Database, job_id: int) -> int:
         job = select(labeling_jobs.c.ended_at).where(labeling_jobs.c.id == job_id).with_for_update()
         if connection.scalar(job) is not None:
             return 0
-        for assignment_id, position in found:
+        for row in found:
             changed = connection.execute(
                 update(assignments)
-                .where(assignments.c.id == assignment_id, assignments.c.state == "submitted")
-                .values(state="discarded", reason=BELOW_LIMIT)
+                .where(assignments.c.id == row.id, assignments.c.state == "submitted")
+                .values(state="discarded", reason=SET_ASIDE)
             )
             if changed.rowcount:
                 connection.execute(
                     update(data_objects)
-                    .where(data_objects.c.job_id == job_id, data_objects.c.position == position)
+                    .where(data_objects.c.job_id == job_id, data_objects.c.position == row.position)
                     .values(
                         answers=data_objects.c.answers - 1, free=data_objects.c.free + 1, returned=True, state="started"
                     )

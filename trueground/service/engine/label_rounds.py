@@ -59,10 +59,12 @@ def read_rounds(connection: Connection, job_id: int) -> list[LabelRound]:
 
 
 def are_over(connection: Connection, job: Row[Any]) -> bool:
-    """Whether the last round is settled, so that the job ends when nothing of it is open."""
-    query = select(label_rounds.c.settled_at).where(
-        label_rounds.c.job_id == job.id, label_rounds.c.number == job.iteration
-    )
+    """Whether the last round is settled, so that the job ends when nothing of it is open.
+
+    The last one there is now, whichever it was when ``job`` was read.
+    """
+    last = select(labeling_jobs.c.iteration).where(labeling_jobs.c.id == job.id).scalar_subquery()
+    query = select(label_rounds.c.settled_at).where(label_rounds.c.job_id == job.id, label_rounds.c.number == last)
     return connection.scalar(query) is not None
 
 

@@ -57,8 +57,8 @@ def pause(db: Database, job_name: str, worker_id: str, reason: str) -> None:
         Invalid: the reason is none, or too long.
     """
     reason = " ".join(reason.split())
-    if not reason or len(reason) > LONGEST_REASON:
-        raise Invalid(f"say why, in at most {LONGEST_REASON} characters: the worker sees it")
+    if not reason or len(reason) > LONGEST_REASON or "\0" in reason:
+        raise Invalid(f"say why, in at most {LONGEST_REASON} characters of text: the worker sees it")
     _set(db, job_name, worker_id, "PauseWorker", {"paused_at": now(), "pause_reason": reason})
 
 

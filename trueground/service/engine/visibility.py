@@ -4,9 +4,18 @@ from __future__ import annotations
 
 from sqlalchemy import ColumnElement, Select, case, exists, select
 
+from trueground.service.engine.errors import NotYours
 from trueground.service.rights import ROLES, may
-from trueground.service.store.database import now
-from trueground.service.store.tables import labeling_jobs, tags, worker_groups, workers, workteam_groups
+from trueground.service.store.database import Database, now
+from trueground.service.store.tables import (
+    assignments,
+    labeling_jobs,
+    tags,
+    worker_groups,
+    workers,
+    workteam_groups,
+    workteams,
+)
 
 
 def is_member(worker_id: str) -> ColumnElement[bool]:
@@ -54,3 +63,32 @@ def open_jobs(worker_id: str, job_name: str | None = None) -> Select[tuple[objec
     if job_name is not None:
         query = query.where(labeling_jobs.c.name == job_name)
     return query.order_by(labeling_jobs.c.priority.desc(), labeling_jobs.c.created_at, labeling_jobs.c.id)
+
+
+def check_link(db: Database, assignment_id: str, worker_id: str) -> None:
+    """Raise :class:`NotYours` where :func:`may_look` says no."""
+    if not may_look(db, assignment_id, worker_id):
+        raise NotYours("there is no such task among yours")
+
+
+def may_look(db: Database, assignment_id: str, worker_id: str) -> bool:
+    """Whether a worker may still see a task that they were given: not where their account is closed, or they left the
+    work team. Nobody is a member of the public's teams.
+    """
+    if not assignment_id.isprintable():
+        return False
+    public = exists(
+        select(workteams.c.name).where(workteams.c.name == labeling_jobs.c.workteam, workteams.c.kind == "public")
+    )
+    query = (
+        select(assignments.c.id)
+        .join(labeling_jobs, labeling_jobs.c.id == assignments.c.job_id)
+        .where(
+            assignments.c.id == assignment_id,
+            assignments.c.worker_id == worker_id,
+            public | is_member(worker_id),
+            may_enter(worker_id),
+        )
+    )
+    with db.read() as connection:
+        return connection.execute(query).first() is not None

@@ -8,6 +8,7 @@ from urllib.parse import quote
 
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
+from sqlalchemy.exc import DataError
 from starlette.exceptions import HTTPException
 from starlette.responses import JSONResponse, RedirectResponse, Response
 
@@ -94,6 +95,11 @@ def install(app: FastAPI, error_page: ErrorPage) -> None:
     def invalid(request: Request, error: RequestValidationError) -> Response:
         first: dict[str, Any] = error.errors()[0]
         return answer(request, 400, "invalid", f"{'.'.join(str(part) for part in first['loc'])}: {first['msg']}")
+
+    @app.exception_handler(DataError)
+    def not_for_the_store(request: Request, error: DataError) -> Response:
+        # PostgreSQL knows no null characters, wherever in a request they stand.
+        return answer(request, 400, "invalid", "The request holds what no text can, such as a null character.")
 
     @app.exception_handler(HTTPException)
     def http(request: Request, error: HTTPException) -> Response:

@@ -13,7 +13,7 @@ from starlette.responses import HTMLResponse, Response
 
 from trueground.errors import InputError
 from trueground.service import liquid
-from trueground.service.engine import progress, teams
+from trueground.service.engine import progress, teams, visibility
 from trueground.service.portal.media import media_link
 from trueground.service.portal.named_files import NamedFiles
 from trueground.service.portal.session import address_of, check_range, prefix_of, service_of
@@ -46,6 +46,7 @@ def frame(request: Request, token: str) -> Response:
         raise HTTPException(404, "The link to this task has run out. Load the page again.")
     check_range(request, claims["w"])
     if "a" in claims:
+        visibility.check_link(service.db, claims["a"], claims["w"])
         view = progress.task_view(service.db, claims["a"], claims["w"])
     else:
         view = progress.preview(service.db, claims["j"], claims["p"])
@@ -55,7 +56,7 @@ def frame(request: Request, token: str) -> Response:
 
     def grant_read_access(uri: str) -> str:
         named.check(uri)
-        return media_link(request, uri, claims["w"], view.expires_at, address)
+        return media_link(request, uri, claims.get("a"), claims["w"], view.expires_at, address)
 
     script = asset(prefix, "crowd-html-elements.js")
     try:

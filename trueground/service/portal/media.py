@@ -13,6 +13,7 @@ from starlette.exceptions import HTTPException
 from starlette.responses import Response, StreamingResponse
 
 from trueground.errors import InputError
+from trueground.service.engine import visibility
 from trueground.service.portal import pictures
 from trueground.service.portal.session import address_of, check_range, prefix_of, service_of
 from trueground.service.store.database import now
@@ -30,11 +31,24 @@ PLAYABLE = ("video/", "audio/")
 RANGE = re.compile(r"bytes=(\d*)-(\d*)")
 
 
-def media_link(request: Request, uri: str, worker_id: str, expires_at: datetime, only_from: str | None = None) -> str:
-    """The short-lived address of a file, for one task of one worker; ``only_from``: the IP address that may open it."""
+def media_link(
+    request: Request,
+    uri: str,
+    assignment_id: str | None,
+    worker_id: str,
+    expires_at: datetime,
+    only_from: str | None = None,
+) -> str:
+    """The short-lived address of a file, for one task of one worker; or without, for a look before it is taken.
+
+    ``only_from``: the IP address that may open it.
+    """
     least, most = LINK_SECONDS
     seconds = min(max((expires_at - now()).total_seconds(), least), most)
-    return f"{prefix_of(request)}{service_of(request).media_path(uri, seconds, worker_id, only_from)}"
+    path = service_of(request).media_path(
+        uri, seconds, worker_id=worker_id, assignment_id=assignment_id, address=only_from
+    )
+    return prefix_of(request) + path
 
 
 @router.head("/media/{token}")
@@ -45,8 +59,10 @@ def media(request: Request, token: str) -> Response:
     claims = service.signer.read("media", token)
     if claims is None:
         raise HTTPException(404, "The link to this file has run out.")
-    if claims["w"] is not None:
+    # Nobody is named where a requester, or somebody who has not taken the task, looks at it.
+    if claims["w"]:
         check_range(request, claims["w"])
+        visibility.check_link(service.db, claims.get("a", ""), claims["w"])
     if claims.get("from") not in (None, address_of(request)):
         raise HTTPException(403, "The link to this file was given to another address.")
     uri = claims["u"]

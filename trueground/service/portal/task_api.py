@@ -7,7 +7,7 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Query, Request
 from pydantic import BaseModel, Field
 
-from trueground.service.engine import assignment, gold, own_work, progress
+from trueground.service.engine import assignment, gold, own_work, progress, visibility
 from trueground.service.engine.assignment import Assignment
 from trueground.service.engine.memory import memory_of
 from trueground.service.portal.frames import frame_link
@@ -22,7 +22,8 @@ JobName = Annotated[str, Query(max_length=63)]
 class Reason(BaseModel):
     """Why a worker does not answer a task."""
 
-    reason: str = Field(min_length=1, max_length=1000)
+    # A null character is none that PostgreSQL keeps.
+    reason: str = Field(min_length=1, max_length=1000, pattern=r"^[^\x00]*$")
 
 
 @router.post("/assignments/{assignment_id}/decline", status_code=204)
@@ -52,6 +53,7 @@ def pause(request: Request, assignment_id: str, worker_id: CheckedWorkerId) -> N
 @router.post("/assignments/{assignment_id}/resume")
 def resume(request: Request, assignment_id: str, worker_id: CheckedWorkerId) -> dict[str, Any]:
     """Take up a paused task again, with its draft."""
+    visibility.check_link(service_of(request).db, assignment_id, worker_id)
     lease = own_work.resume(service_of(request).db, assignment_id, worker_id)
     return {"assignment": _open_task(request, lease, worker_id)}
 
@@ -60,7 +62,13 @@ def resume(request: Request, assignment_id: str, worker_id: CheckedWorkerId) -> 
 def held(request: Request, worker_id: WorkerId, job: JobName) -> dict[str, Any]:
     """The tasks of a job that this worker holds now, the oldest first: what a page that was left had on it."""
     leases = own_work.held_assignments(service_of(request).db, worker_id, job)
-    return {"assignments": [_open_task(request, lease, worker_id) for lease in leases]}
+    return {
+        "assignments": [
+            _open_task(request, lease, worker_id)
+            for lease in leases
+            if visibility.may_look(service_of(request).db, lease.id, worker_id)
+        ]
+    }
 
 
 @router.get("/work/paused")
