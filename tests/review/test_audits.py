@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from datetime import datetime
 from pathlib import Path
 
@@ -110,6 +111,20 @@ def test_a_kept_promise_is_proved(tmp_path: Path) -> None:
     assert state["promise"] == "holds"
     assert state["upper"] <= 0.05
     assert read_audit(night(tmp_path, "x").project, Storage(tmp_path)) == state
+
+
+def test_the_answers_of_the_verification_job_are_the_judgements(tmp_path: Path) -> None:
+    run = night(tmp_path, "one")
+    audits.draw(run, published(run), 30)
+    output = run.uri("jobs", "audit")
+    for position in range(len(asked(run))):
+        content = {"crowd-classifier": {"label": "wrong" if position < 3 else "right"}}
+        answers = {"answers": [{"workerId": "v", "answerContent": content, "timeSpentInSeconds": 1.0}]}
+        file = f"{output}/annotations/worker-response/iteration-1/{position}/2026-01-01_00:00:00.json"
+        run.storage.write_text(file, json.dumps(answers))
+    state = audits.collect(run, output)
+    assert state["reviews"] == len(asked(run))
+    assert state["classes"]["wren"]["wrong"] >= 3
 
 
 @pytest.mark.parametrize("content", ["{", "[]", '{"promise": "perhaps"}'])

@@ -13,11 +13,14 @@ from datetime import UTC, datetime
 from typing import Any
 
 from trueground import storage as paths
+from trueground.answers import read_job_answers
 from trueground.autolabel.suspension import BROKEN, HOLDS, UNKNOWN, state_uri
 from trueground.manifests import object_key, read_manifest, write_manifest
 from trueground.quality.prediction_powered import AuditDesign
 from trueground.quality.sequences import ConfidenceSequence
+from trueground.review.verification import JUDGEMENTS, WRONG
 from trueground.run import Run, folder_name
+from trueground.tasks import task_type
 
 
 def draw(run: Run, labels_uri: str, count: int) -> int:
@@ -61,7 +64,7 @@ def draw(run: Run, labels_uri: str, count: int) -> int:
         for i in numbers
     ]
     ask = [i for i in sorted(set(numbers)) if (labels[i].object_id, str(labels[i].value)) not in known]
-    write_manifest(run.storage, _uri(run, "input.manifest"), (lines[i] for i in ask))
+    write_manifest(run.storage, input_manifest(run), (lines[i] for i in ask))
     low, high = design.range()
     facts = {
         "night": run.name,
@@ -77,6 +80,18 @@ def draw(run: Run, labels_uri: str, count: int) -> int:
     return len(ask)
 
 
+def input_manifest(run: Run) -> str:
+    """The URI of the labels that people are asked about in this night."""
+    return _uri(run, "input.manifest")
+
+
+def collect(run: Run, job_output: str) -> dict[str, Any]:
+    """Read the judgements of the night's verification job and :func:`record` them."""
+    answers = read_job_answers(run.storage, job_output, input_manifest(run))
+    judgements = task_type("label-verification").consolidate(answers, JUDGEMENTS)
+    return record(run, {judgement.object_id: judgement.value == WRONG for judgement in judgements})
+
+
 def record(run: Run, wrong: Mapping[str, bool]) -> dict[str, Any]:
     """Keep what people said of the night's labels, whether each is wrong by object key, and bring the state up to date.
 
@@ -86,7 +101,7 @@ def record(run: Run, wrong: Mapping[str, bool]) -> dict[str, Any]:
         The state, as :func:`estimate` has it.
     """
     if _read(run, "judgements.json") is None:
-        asked = {object_key(line) for line in read_manifest(run.storage, _uri(run, "input.manifest"))}
+        asked = {object_key(line) for line in read_manifest(run.storage, input_manifest(run))}
         _write(run, {key: bool(value) for key, value in wrong.items() if key in asked}, "judgements.json")
     state = estimate(run)
     run.storage.write_text(state_uri(run.project), json.dumps(state, indent=1, ensure_ascii=False) + "\n")
