@@ -20,6 +20,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 
 from trueground import storage as paths
 from trueground.errors import InputError
+from trueground.review.audit_settings import AuditSettings
 from trueground.tasks import task_types
 from trueground.yamlfile import line_of, read_yaml
 
@@ -179,6 +180,7 @@ class Project(_Part):
     verification: VerificationSettings = VerificationSettings()
     approval: Approval = Approval()
     retrain: Retrain = Retrain()
+    audit: AuditSettings = AuditSettings()
 
     @field_validator("schedule")
     @classmethod

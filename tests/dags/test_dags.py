@@ -119,3 +119,15 @@ def test_a_project_may_have_one_person_decide_what_stays_in_doubt(tmp_path: Path
         'print("DECIDE", decide.is_mapped, *decide.upstream_task_ids, *decide.downstream_task_ids)\n'
     )
     assert "DECIDE True verify.disputes verify.record" in parse(projects, tmp_path, code)
+
+
+def test_a_project_may_have_its_machine_labels_audited(tmp_path: Path) -> None:
+    projects = tmp_path / "projects"
+    projects.mkdir()
+    text = (ROOT / "include" / "projects" / "digits.yaml").read_text()
+    (projects / "digits.yaml").write_text(text.replace("audit_digits\n  enabled: false", "\n  enabled: true"))
+    code = PARSE + (
+        'judge = bag.dags["audit_digits"].get_task("judge")\n'
+        'print("JUDGE", judge.kind, *judge.upstream_task_ids, *judge.downstream_task_ids)\n'
+    )
+    assert "JUDGE verify draw record" in parse(projects, tmp_path, code)

@@ -35,6 +35,7 @@ auto_label: {enabled: true, accuracy: 0.9, confidence: 0.9}
 verification: {enabled: true, team: reviewers, workers_per_object: 1, sample: 20, least_sure: 5}
 approval: {required: false, users: []}
 retrain: {enabled: true, test_share: 0.2}
+audit: {enabled: true, schedule: null, objects: 10}
 """
 
 DIGITS = 150

@@ -140,6 +140,33 @@ def test_retraining_started_by_the_asset_promotes_a_first_model(airflow: LocalAi
     assert (airflow.data_root / "mini" / "models" / "champion.skops").exists()
 
 
+def test_an_audit_asks_about_machine_labels_once_and_tells_what_it_found(
+    airflow: LocalAirflow, run: dict[str, Any], truth: Path
+) -> None:
+    machine = run["published"]["machine"]
+    people = SimulatedPeople(airflow, truth, seconds=0.05)
+    people.start()
+    try:
+        night = trigger(airflow, "audit_mini", {})
+        follow(airflow, "audit_mini", night)
+    finally:
+        people.stop()
+    path = f"/dags/audit_mini/dagRuns/{quote(night, safe='')}/taskInstances"
+    states = {task["task_id"]: task["state"] for task in airflow.api("GET", path)["task_instances"]}
+    if not machine:
+        assert states == dict.fromkeys(("draw", "judge", "record"), "skipped")
+        return
+    asked = result_of(airflow, "audit_mini", night, "draw")["objects"]
+    found = result_of(airflow, "audit_mini", night, "record")
+    assert 0 < asked <= min(10, machine)
+    assert found["reviews"] == asked
+    assert 0 <= found["lower"] <= found["upper"] <= 1
+    state = json.loads((airflow.data_root / "mini" / "audits" / "state.json").read_text())
+    assert state["promise"] == found["promise"]
+    events = airflow.api("GET", "/assets/events", params={"source_dag_id": "audit_mini"})["asset_events"]
+    assert [event["extra"]["reviews"] for event in events] == [asked]
+
+
 def test_a_second_run_finds_nothing_new(airflow: LocalAirflow, run: dict[str, Any]) -> None:
     again = trigger(airflow, "label_mini", {})
     follow(airflow, "label_mini", again)

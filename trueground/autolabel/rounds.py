@@ -11,6 +11,7 @@ from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
 from trueground.answers import consolidate_run, load_answers, read_job_answers, save_answers
+from trueground.autolabel.suspension import may_auto_label
 from trueground.manifests import object_key
 from trueground.run import Run
 from trueground.tasks.base import DataObject, Label
@@ -54,7 +55,7 @@ def choose(run: Run, number: int) -> int:
         return 0
     keys = [object_key(line) for line in objects]
     human, machine = human_labels(run, number - 1), machine_labels(run, number - 1)
-    last = number == run.project.rounds.maximum or not run.project.auto_label.enabled
+    last = number == run.project.rounds.maximum or not may_auto_label(run)
     if last:
         # What no round could settle goes to people: the data set ends complete.
         plan = None

@@ -1,0 +1,43 @@
+"""Audits: a DAG `audit_<name>` of each project that wants one. People judge a few machine labels each night."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+from airflow.sdk import DAG, Asset, chain
+from operators.audits import DrawAuditOperator, RecordAuditOperator
+from operators.connections import PROJECTS_FOLDER, data_root
+from operators.labeling_job import LabelingJobOperator
+
+from trueground.project import Project, load_projects
+
+
+def audit_dag(file: str, project: Project) -> DAG:
+    """Draw, have people judge, record: where the promise is broken, rounds stop labeling by machine."""
+    labels = Asset(name=f"{project.name}-labels", uri=f"x-trueground://{project.name}/labels")
+    audit = Asset(name=f"{project.name}-audit", uri=f"x-trueground://{project.name}/audit")
+    with DAG(
+        dag_id=f"audit_{project.name.replace('-', '_')}",
+        description=f"Audit the machine labels of {project.name}",
+        schedule=project.audit.schedule,
+        start_date=datetime.fromtimestamp((PROJECTS_FOLDER / file).stat().st_mtime, UTC),
+        catchup=False,
+        # Two nights at once could ask about the same labels.
+        max_active_runs=1,
+        default_args={"retries": 2, "retry_delay": 10},
+        tags=["audit", project.name],
+        doc_md=__doc__,
+    ) as dag:
+        draw = DrawAuditOperator(task_id="draw", project=file, labels=labels)
+        judge = LabelingJobOperator(
+            task_id="judge", project=file, kind="verify", step="audit", manifest=draw.output["manifest"]
+        )
+        record = RecordAuditOperator(task_id="record", project=file, audit=audit, job=judge.output)
+        chain(draw, judge, record)
+    return dag
+
+
+projects, _ = load_projects(PROJECTS_FOLDER, data_root=data_root())
+for file, project in projects.items():
+    if project.audit.enabled:
+        globals()[f"audit_{project.name}"] = audit_dag(file, project)

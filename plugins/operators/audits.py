@@ -1,0 +1,66 @@
+"""Operators of the audit: draw labels that no person looked at, (a verification job), record what people said."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from airflow.sdk import Asset
+from airflow.sdk.exceptions import AirflowSkipException
+
+from operators.base import ProjectOperator
+
+if TYPE_CHECKING:
+    from airflow.sdk import Context
+
+    from trueground.run import Run
+
+
+class DrawAuditOperator(ProjectOperator):
+    """Draw machine labels of the newest label set; skips the night where there is nothing to ask.
+
+    Args:
+        labels: the asset of the project's labels.
+    """
+
+    def __init__(self, *, labels: Asset, **kwargs: Any) -> None:
+        super().__init__(inlets=[labels], **kwargs)
+        self.labels = labels
+
+    def step(self, run: Run, context: Context) -> dict[str, Any]:
+        """Write the manifest of the night's verification job."""
+        from trueground.review import audits
+
+        published = context["asset_state_store"][self.labels].get("labels")
+        if not published:
+            raise AirflowSkipException("no labels were published yet")
+        asked = audits.draw(run, published, run.project.audit.objects)
+        if asked == 0:
+            raise AirflowSkipException("no machine label that nobody judged was drawn")
+        return {"manifest": audits.input_manifest(run), "objects": asked}
+
+
+class RecordAuditOperator(ProjectOperator):
+    """Record the judgements and tell everyone who waits for the audit; an alarm stops machine labels.
+
+    Args:
+        audit: the asset of the project's audit; its event's ``extra`` carries the state.
+        job: what the verification job's task returned. Templated.
+    """
+
+    template_fields = (*ProjectOperator.template_fields, "job")
+
+    def __init__(self, *, audit: Asset, job: Any, **kwargs: Any) -> None:
+        super().__init__(outlets=[audit], **kwargs)
+        self.audit = audit
+        self.job = job
+
+    def step(self, run: Run, context: Context) -> dict[str, Any]:
+        """Bring the audit's state up to date."""
+        from trueground.review import audits
+
+        state = audits.collect(run, self.job["output"])
+        extra = {name: value for name, value in state.items() if name not in ("nights", "classes")}
+        context["outlet_events"][self.audit].extra = {"project": run.project.name, "run": run.name, **extra}
+        log = self.log.warning if state["promise"] == "broken" else self.log.info
+        log("the promise is %s: error rate %s", state["promise"], extra)
+        return extra
