@@ -48,6 +48,11 @@ def file_uri(path: str | os.PathLike[str]) -> str:
     return "file://" + quote(os.fsencode(Path(path).expanduser().absolute()))
 
 
+def as_uri(text: str) -> str:
+    """What people type: a URI as it is, a path as its ``file://`` URI."""
+    return text if "://" in text else file_uri(text)
+
+
 def _local_path(uri: str) -> str:
     return os.fsdecode(unquote_to_bytes(urlsplit(uri).path))
 

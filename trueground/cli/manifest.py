@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from trueground.storage import Storage, file_uri
+from trueground.storage import Storage, as_uri
 
 if TYPE_CHECKING:
     from trueground.manifests import Problem
@@ -34,7 +34,7 @@ def build(
     """
     from trueground.manifests import build_manifest
 
-    count = build_manifest(Storage(), _uri(prefix), _uri(out), media=media.value)
+    count = build_manifest(Storage(), as_uri(prefix), as_uri(out), media=media.value)
     typer.echo(f"{count} objects in {out}")
 
 
@@ -53,7 +53,7 @@ def check(
 
     report = check_manifest(
         Storage(),
-        _uri(manifest),
+        as_uri(manifest),
         source_key="source" if media is Media.text else "source-ref",
         media=media.value,
         label_attribute=label_attribute,
@@ -81,7 +81,3 @@ def _table(problems: list[Problem]) -> list[str]:
         f"{place:<{place_width}}  {field:<{field_width}}  {problem.problem}. {problem.hint or ''}".rstrip()
         for place, field, problem in zip(places, fields, problems, strict=True)
     ]
-
-
-def _uri(text: str) -> str:
-    return text if "://" in text else file_uri(text)

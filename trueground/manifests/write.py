@@ -14,12 +14,13 @@ def write_manifest(storage: Storage, uri: str, lines: Iterable[dict[str, Any]]) 
     count = 0
     with storage.writer(uri) as handle:
         for line in lines:
-            handle.write(_encoded(line) + b"\n")
+            handle.write(encoded(line) + b"\n")
             count += 1
     return count
 
 
-def _encoded(line: dict[str, Any]) -> bytes:
+def encoded(line: dict[str, Any]) -> bytes:
+    """A line as it stands in a file, without its end."""
     try:
         return json.dumps(line, ensure_ascii=False).encode("utf-8")
     except UnicodeEncodeError:

@@ -15,8 +15,9 @@ from typing import Any
 from sqlalchemy import Connection, Row, delete, insert, select, update
 from sqlalchemy.exc import IntegrityError
 
+from trueground.activation_conditions import BUILT_IN, parse
+from trueground.errors import InputError
 from trueground.service.engine import audit_log, tags
-from trueground.service.engine.activation_conditions import check_conditions
 from trueground.service.engine.errors import InUse, Invalid, NotFound
 from trueground.service.engine.human_task_uis import ui_of_arn
 from trueground.service.engine.pages import Created, Page, created_page
@@ -162,8 +163,23 @@ def _checked(request: Mapping[str, Any], settings: ServiceSettings) -> dict[str,
     activation = request.get("HumanLoopActivationConfig")
     if activation is not None:
         conditions = activation["HumanLoopActivationConditionsConfig"]["HumanLoopActivationConditions"]
-        check_conditions(conditions, source)
+        _check_conditions(conditions, source)
     return human
+
+
+def _check_conditions(text: str, source: str | None) -> None:
+    """Check activation conditions. The service keeps them; whether they hold is decided where predictions are made."""
+    if source is None:
+        raise Invalid(
+            "HumanLoopActivationConfig needs a HumanLoopRequestSource: loops of a custom flow definition are started "
+            "by their client, and each is reviewed"
+        )
+    try:
+        parse(text, BUILT_IN[source])
+    except InputError as error:
+        raise Invalid(
+            ": ".join(part for part in ("HumanLoopActivationConditions", error.field, error.problem) if part)
+        ) from None
 
 
 def _make_queue(

@@ -1,0 +1,61 @@
+"""Choose the predictions that people review."""
+
+from __future__ import annotations
+
+from contextlib import ExitStack
+from dataclasses import dataclass
+from typing import Any
+
+from trueground import storage as paths
+from trueground.errors import InputError
+from trueground.manifests.write import encoded
+from trueground.review.conditions import Conditions
+from trueground.review.predictions import read_predictions
+from trueground.storage import Storage
+
+
+@dataclass(frozen=True)
+class Chosen:
+    """How many predictions go where."""
+
+    to_review: int
+    accepted: int
+    set_aside: int
+
+
+def choose_reviews(storage: Storage, predictions: str, conditions: Conditions, output: str) -> Chosen:
+    """Evaluate conditions over a file of predictions, one line at a time.
+
+    Writes below ``output``: ``to-review.jsonl`` (the lines, with their ``reasons``), ``accepted.jsonl``, and
+    ``set-aside.jsonl``: lines that cannot be judged, with their number and ``failure-reason``. The same input gives the
+    same files; each appears whole, or not at all.
+
+    Args:
+        storage: reads and writes.
+        predictions: URI of the prediction lines.
+        conditions: what makes a prediction need a review.
+        output: URI of a folder.
+
+    Raises:
+        InputError: there is no such file of predictions.
+    """
+    counts = dict.fromkeys(("to-review", "accepted", "set-aside"), 0)
+    with ExitStack() as stack:
+        files = {name: stack.enter_context(storage.writer(paths.join(output, f"{name}.jsonl"))) for name in counts}
+        for number, line, error in read_predictions(storage, predictions):
+            if isinstance(line, dict):
+                try:
+                    decision = conditions.evaluate(line)
+                except InputError as problem:
+                    error = InputError(problem.problem, file=predictions, line=number, field=problem.field)
+            content: dict[str, Any]
+            if error is not None:
+                name, content = "set-aside", {"line-number": number, "line": line, "failure-reason": str(error)}
+            elif isinstance(line, dict) and decision.needs_review:
+                name, content = "to-review", {**line, "reasons": list(decision.reasons)}
+            else:
+                assert isinstance(line, dict)
+                name, content = "accepted", line
+            files[name].write(encoded(content) + b"\n")
+            counts[name] += 1
+    return Chosen(counts["to-review"], counts["accepted"], counts["set-aside"])
