@@ -46,6 +46,8 @@ def test_a_draft_comes_back_with_the_task_that_is_held(ada: httpx.Client, make_j
     assert held[0]["draft"]["answerContent"] == CONTENT
     assert held[0]["draft"]["secondsActive"] == 1.5
     assert ada.get("/api/work/held", params={"job": "plants"}).json() == {"assignments": []}
+    assert ada.post(f"/api/assignments/{task['id']}/answer", json=draft).status_code == 200
+    assert ada.get(path).json() == {"draft": None}, "what is answered is no draft any more"
 
 
 def test_a_paused_task_waits_and_is_taken_up_again(ada: httpx.Client, make_job: Callable[..., Any]) -> None:

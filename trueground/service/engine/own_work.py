@@ -16,7 +16,7 @@ from trueground.service.engine.errors import Closed, Invalid, NotYours
 from trueground.service.engine.memory import memory_of
 from trueground.service.store.batches import Batch
 from trueground.service.store.database import Database, now
-from trueground.service.store.tables import answers, assignments, data_objects, drafts, labeling_jobs
+from trueground.service.store.tables import IS_LEASED, answers, assignments, data_objects, drafts, labeling_jobs
 
 PAUSED_AT_MOST = 10
 """Tasks a worker may have put aside."""
@@ -58,11 +58,12 @@ def save_draft(db: Database, assignment_id: str, worker_id: str, content: Mappin
 
 
 def draft_of(db: Database, assignment_id: str, worker_id: str) -> Draft | None:
-    """The draft of a worker's assignment. Raises :class:`NotYours`."""
+    """The draft of a worker's assignment; none of one that they no longer hold. Raises :class:`NotYours`."""
     with db.read() as connection:
         found = connection.execute(
             select(assignments.c.id, drafts)
-            .outerjoin(drafts, drafts.c.assignment_id == assignments.c.id)
+            .select_from(assignments)
+            .outerjoin(drafts, (drafts.c.assignment_id == assignments.c.id) & IS_LEASED)
             .where(assignments.c.id == assignment_id, assignments.c.worker_id == worker_id)
         ).first()
     if found is None:

@@ -161,7 +161,6 @@ SAVE_DRAFT = Statement("""
     ON CONFLICT (assignment_id) DO UPDATE
     SET content = excluded.content, seconds = excluded.seconds, saved_at = excluded.saved_at
 """)
-DROP_DRAFT = Statement("DELETE FROM drafts WHERE assignment_id = :id")
 
 GOLD = Statement("""
     SELECT o.position, o.line, CAST(o.task_input AS TEXT), o.available_until FROM data_objects AS o
