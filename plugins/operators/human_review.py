@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from airflow.sdk import BaseOperator
 from airflow.sdk.exceptions import AirflowFailException
 
-from operators.triggers import HumanLoopsTrigger, LabelingJobTrigger
+from operators.triggers import HumanLoopsTrigger, LabelingJobTrigger, StartedLoopsTrigger
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -22,13 +23,16 @@ class HumanReviewSensor(BaseOperator):
 
     Args:
         labeling_job: the name of a labeling job. Templated.
-        human_loops: the names of human loops. Templated.
+        human_loops: the names of human loops, or what :class:`~operators.human_loops.StartHumanLoopsOperator`
+            returned, of all its mapped tasks where it was mapped. Templated.
         connection: the Airflow connection of the labeling service. Templated.
         poll_interval: seconds between two looks.
-        accept: the statuses that count as success; any other fails the task.
+        accept: the statuses that count as success; any other fails the task. How each of started loops ended is for
+            who reads the reviews to judge: the task succeeds once all are over.
 
     Returns:
-        For a labeling job ``{"job_name", "status"}``; for human loops ``{"human_loops": {name: status}}``.
+        For a labeling job ``{"job_name", "status"}``; for human loops ``{"human_loops": {name: status}}``; for started
+        loops what was given, with the number of all.
 
     Raises:
         AirflowFailException: the work ended in another status, or there is no such job or loop.
@@ -62,18 +66,34 @@ class HumanReviewSensor(BaseOperator):
                 job_name=self.labeling_job, connection=self.connection, poll_interval=self.poll_interval
             )
         else:
-            loops = list(self.human_loops)
+            loops = [self.human_loops] if isinstance(self.human_loops, Mapping) else list(self.human_loops)
             if not loops:
                 return {"human_loops": {}}
-            trigger = HumanLoopsTrigger(human_loops=loops, connection=self.connection, poll_interval=self.poll_interval)
+            how: dict[str, Any] = {"connection": self.connection, "poll_interval": self.poll_interval}
+            if isinstance(loops[0], Mapping):
+                found = self._started(loops)
+                how |= {name: found[name] for name in ("flow_definition", "prefix", "created_after")}
+                trigger = StartedLoopsTrigger(**how)
+            else:
+                trigger = HumanLoopsTrigger(human_loops=loops, **how)
         self.defer(trigger=trigger, method_name="resume")
 
     def resume(self, context: Context, event: dict[str, Any]) -> dict[str, Any]:
         """Judge how the work ended."""
         if "error" in event:
             raise AirflowFailException(event["error"])
+        if "prefix" in event:
+            given = [self.human_loops] if isinstance(self.human_loops, Mapping) else list(self.human_loops)
+            return self._started(given)
         statuses = event.get("human_loops") or {event["job_name"]: event["status"]}
         wrong = {name: status for name, status in statuses.items() if status not in self.accept}
         if wrong:
             raise AirflowFailException(f"ended otherwise than {' or '.join(self.accept)}: {wrong}")
         return event
+
+    def _started(self, shards: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+        """What the shards of one step have in common, with the number of all their loops."""
+        found = dict(shards[0], loops=sum(shard["loops"] for shard in shards))
+        if any(shard["prefix"] != found["prefix"] for shard in shards):
+            raise AirflowFailException("human_loops: the loops of one step of a run can be waited for, not of several")
+        return found

@@ -106,7 +106,7 @@ class LabelingJobOperator(ProjectOperator):
             self.kind,
             self.job_step,
             manifest=self.manifest,
-            team_arn=team if team.startswith("arn:") else _team_arn(hook.conn, team),
+            team_arn=team_arn(hook.conn, team),
             role_arn=hook.labeling_role,
             region=hook.region_name or "us-east-1",
             templates=TEMPLATES_FOLDER,
@@ -175,9 +175,12 @@ def _describe(client: Any, job_name: str) -> dict[str, Any] | None:
         raise
 
 
-def _team_arn(client: Any, team: str) -> str:
+def team_arn(client: Any, team: str) -> str:
+    """The ARN of a work team by its name; an ARN is taken as it is. Fails the task where there is no such team."""
     from botocore.exceptions import ClientError
 
+    if team.startswith("arn:"):
+        return team
     try:
         arn: str = client.describe_workteam(WorkteamName=team)["Workteam"]["WorkteamArn"]
     except ClientError as error:

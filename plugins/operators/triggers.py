@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
+from datetime import datetime, timedelta
 from typing import Any
 
 from airflow.providers.amazon.aws.hooks.base_aws import AwsBaseHook
@@ -11,9 +12,7 @@ from airflow.triggers.base import BaseTrigger, TriggerEvent
 from botocore.exceptions import BotoCoreError, ClientError
 
 from operators.connections import HumanLoopHook, LabelingServiceHook
-
-OVER = ("Completed", "Failed", "Stopped")
-"""How labeling jobs and human loops end."""
+from trueground.review.loops import OVER, PAGE, loop_of  # labeling jobs end in the same ways
 
 LONGEST_PAUSE = 60.0
 """Seconds between attempts, at the most, while the service cannot be reached."""
@@ -125,3 +124,46 @@ class HumanLoopsTrigger(PollingTrigger):
                 return None
             self._over[name] = loop["HumanLoopStatus"]
         return {"human_loops": self._over}
+
+
+class StartedLoopsTrigger(PollingTrigger):
+    """Fires when all human loops of a step of a DAG run are over, however many they are.
+
+    It reads the flow definition's list from the oldest loop that was not over at the last look, up to the first that is
+    not over now. So a look costs a page, mostly, and the memory is that of a page.
+
+    Args:
+        flow_definition: its ARN.
+        prefix: how the names of the loops begin.
+        created_after: they were started after this time (ISO).
+    """
+
+    hook_class = HumanLoopHook
+
+    def __init__(
+        self, *, flow_definition: str, prefix: str, created_after: str, connection: str, poll_interval: float = 3.0
+    ) -> None:
+        super().__init__(
+            connection=connection,
+            poll_interval=poll_interval,
+            flow_definition=flow_definition,
+            prefix=prefix,
+            created_after=created_after,
+        )
+        self.prefix = prefix
+        self._from = datetime.fromisoformat(created_after)
+        self._wanted = {"FlowDefinitionArn": flow_definition, "SortOrder": "Ascending", "MaxResults": PAGE}
+
+    async def look(self, client: Any) -> dict[str, Any] | None:
+        """Go on from the oldest loop that was open."""
+        token: dict[str, str] = {}
+        while True:
+            page = await client.list_human_loops(**self._wanted, CreationTimeAfter=self._from, **token)
+            for loop in map(loop_of, page["HumanLoopSummaries"]):
+                if loop.status not in OVER and loop.name.startswith(self.prefix):
+                    # Times may come shortened to the second, and may count as after themselves or not.
+                    self._from = max(self._from, loop.created_at - timedelta(seconds=1))
+                    return None
+            if not page.get("NextToken"):
+                return {"prefix": self.prefix}
+            token = {"NextToken": page["NextToken"]}

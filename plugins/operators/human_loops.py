@@ -1,0 +1,262 @@
+"""Operators for human reviews: the task UI, the flow definition, and the human loops of a DAG run.
+
+They work on Amazon A2I and on Trueground's service alike, each safe to repeat.
+"""
+
+from __future__ import annotations
+
+import itertools
+import json
+import time
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any
+
+from airflow.sdk import BaseOperator
+from airflow.sdk.exceptions import AirflowFailException
+from botocore.config import Config
+from botocore.exceptions import ClientError
+
+from operators.connections import HumanLoopHook, LabelingServiceHook, storage_of
+from operators.labeling_job import team_arn
+from trueground.errors import InputError
+from trueground.review.loops import OVER, STARTERS, content_name, list_loops, loop_prefix, start_loops
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping, Sequence
+
+    from airflow.sdk import Context
+
+START_LOOKS, START_PAUSE = 60, 2.0
+"""How often, and every how many seconds, a flow definition is looked at until it is active."""
+NOT_FOUND = ("ResourceNotFound", "ResourceNotFoundException")
+
+
+class CreateHumanTaskUiOperator(BaseOperator):
+    """Make a human task UI of a template. Its name follows from the text, so the same text has one UI for ever.
+
+    Args:
+        name: how the UI's name begins. Templated.
+        template: the template: Liquid and HTML with ``crowd-*`` elements. Not templated: Jinja shares Liquid's braces.
+        connection: the Airflow connection of the labeling service. Templated.
+
+    Returns:
+        The UI's ARN.
+    """
+
+    template_fields: Sequence[str] = ("name", "connection")
+
+    def __init__(self, *, name: str, template: str, connection: str = "trueground", **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.name = name
+        self.template = template
+        self.connection = connection
+
+    def execute(self, context: Context) -> str:
+        """Create it, or find it."""
+        client = LabelingServiceHook(aws_conn_id=self.connection).conn
+        name = content_name(self.name, self.template)
+        found = _find_or_create(
+            client.describe_human_task_ui,
+            client.create_human_task_ui,
+            "HumanTaskUiName",
+            name,
+            UiTemplate={"Content": self.template},
+        )
+        arn: str = found["HumanTaskUiArn"]
+        return arn
+
+
+class CreateFlowDefinitionOperator(BaseOperator):
+    """Make a flow definition. Its name follows from what it says, so it is made once and used by every run.
+
+    Args:
+        name: how the flow definition's name begins. Templated.
+        human_task_ui: the ARN of the task UI. Templated.
+        team: the name or ARN of the work team. Templated.
+        title, description: what people read in their list of tasks. Templated.
+        output_path: the ``s3://`` or ``file://`` URI below which the reviews are written. Templated.
+        reviewers: how many people review each object.
+        settings: further members of ``HumanLoopConfig``, such as ``TaskTimeLimitInSeconds``.
+        source: ``AwsManagedHumanLoopRequestSource``, where predictions of an AWS service are reviewed.
+        connection: the Airflow connection of the labeling service. Templated.
+
+    Returns:
+        The flow definition's ARN.
+    """
+
+    template_fields: Sequence[str] = (
+        "name", "human_task_ui", "team", "title", "description", "output_path", "connection",
+    )  # fmt: skip
+
+    def __init__(
+        self,
+        *,
+        name: str,
+        human_task_ui: str,
+        team: str,
+        title: str,
+        description: str,
+        output_path: str,
+        reviewers: int = 1,
+        settings: Mapping[str, Any] | None = None,
+        source: str | None = None,
+        connection: str = "trueground",
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        self.name = name
+        self.human_task_ui = human_task_ui
+        self.team = team
+        self.title = title
+        self.description = description
+        self.output_path = output_path
+        self.reviewers = reviewers
+        self.settings = settings
+        self.source = source
+        self.connection = connection
+
+    def execute(self, context: Context) -> str:
+        """Create it, or find it; on AWS, wait the seconds that it takes to become active."""
+        hook = LabelingServiceHook(aws_conn_id=self.connection)
+        request: dict[str, Any] = {
+            "HumanLoopConfig": {
+                **(self.settings or {}),
+                "WorkteamArn": team_arn(hook.conn, self.team),
+                "HumanTaskUiArn": self.human_task_ui,
+                "TaskTitle": self.title,
+                "TaskDescription": self.description,
+                "TaskCount": self.reviewers,
+            },
+            "OutputConfig": {"S3OutputPath": self.output_path},
+            "RoleArn": hook.labeling_role,
+        }
+        if self.source is not None:
+            request["HumanLoopRequestSource"] = {"AwsManagedHumanLoopRequestSource": self.source}
+        name = content_name(self.name, request)
+        client = hook.conn
+        flow = _find_or_create(
+            client.describe_flow_definition, client.create_flow_definition, "FlowDefinitionName", name, **request
+        )
+        looks = 0
+        while flow["FlowDefinitionStatus"] == "Initializing" and looks < START_LOOKS:
+            time.sleep(START_PAUSE)
+            looks += 1
+            flow = client.describe_flow_definition(FlowDefinitionName=name)
+        if flow["FlowDefinitionStatus"] != "Active":
+            reason = flow.get("FailureReason", "no reason given")
+            raise AirflowFailException(f"the flow definition {name} is {flow['FlowDefinitionStatus']}: {reason}")
+        arn: str = flow["FlowDefinitionArn"]
+        return arn
+
+
+class StartHumanLoopsOperator(BaseOperator):
+    """Start a human loop for each line of a file, many at a time. A task that is repeated goes on where it was.
+
+    The name of a loop follows from ``name``, the DAG run, ``step`` and the object's id, so nothing is asked twice. It
+    does not wait; :class:`~operators.human_review.HumanReviewSensor` takes what it returns and waits for all loops.
+    Mapped over ``shard``, each mapped task takes every ``shards``-th line.
+
+    Args:
+        flow_definition: the ARN of the flow definition. Templated.
+        file: the URI of a JSON Lines file of ``{"id": …, "content": {…}}``. Templated.
+        name: what the loops belong to. Templated.
+        run_name: the run they belong to. Templated.
+        step: tells several sets of loops of one run apart. Templated.
+        shard, shards: which part of the file this task takes, from 0, and of how many.
+        data_attributes: A2I's ``DataAttributes``.
+        connection: the Airflow connection of the labeling service. Templated.
+
+    Returns:
+        ``flow_definition``, ``prefix`` and ``created_after``, by which the loops are found, and how many ``loops``.
+    """
+
+    template_fields: Sequence[str] = ("flow_definition", "file", "name", "run_name", "step", "connection")
+
+    def __init__(
+        self,
+        *,
+        flow_definition: str,
+        file: str,
+        name: str,
+        run_name: str = "{{ run_id }}",
+        step: str = "review",
+        shard: int = 0,
+        shards: int = 1,
+        data_attributes: Mapping[str, Any] | None = None,
+        connection: str = "trueground",
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        self.flow_definition = flow_definition
+        self.file = file
+        self.name = name
+        self.run_name = run_name
+        self.step = step
+        self.shard = shard
+        self.shards = shards
+        self.data_attributes = data_attributes
+        self.connection = connection
+
+    def execute(self, context: Context) -> dict[str, Any]:
+        """Start what is not there yet."""
+        # AWS throttles. Not the adaptive mode: it signs first and waits then.
+        config = {"max_pool_connections": STARTERS, "retries": {"mode": "standard", "total_max_attempts": 10}}
+        client = HumanLoopHook(aws_conn_id=self.connection, config=Config(**config)).conn
+        prefix = loop_prefix(self.name, self.run_name, self.step)
+        # It never changes, however often the run is cleared, unlike the run's start. Clocks may differ.
+        after = context["dag_run"].run_after - timedelta(hours=1)
+        known = list_loops(client, self.flow_definition, prefix=prefix, created_after=after)
+        try:
+            count = start_loops(
+                client,
+                self.flow_definition,
+                itertools.islice(self._lines(), self.shard, None, self.shards),
+                prefix=prefix,
+                data_attributes=self.data_attributes,
+                done=frozenset(loop.name for loop in known if loop.status in OVER),
+            )
+        except InputError as error:
+            raise AirflowFailException(str(error)) from error
+        self.log.info("%d human loops of %s", count, self.flow_definition)
+        return {
+            "flow_definition": self.flow_definition,
+            "prefix": prefix,
+            "created_after": after.isoformat(),
+            "loops": count,
+        }
+
+    def _lines(self) -> Iterator[dict[str, Any]]:
+        with storage_of(self.connection).open(self.file) as handle:
+            for number, text in enumerate(handle, 1):
+                try:
+                    line = json.loads(text)
+                    if not isinstance(line["id"], str) or not isinstance(line["content"], dict):
+                        raise TypeError
+                except (ValueError, KeyError, TypeError):
+                    raise InputError(
+                        'a line is {"id": "…", "content": {…}}: the object and what its reviewers see',
+                        file=self.file,
+                        line=number,
+                    ) from None
+                yield line
+
+
+def _find_or_create(
+    describe: Callable[..., dict[str, Any]], create: Callable[..., Any], member: str, name: str, **request: Any
+) -> dict[str, Any]:
+    """What ``describe`` says of a thing, made where it is not there.
+
+    What has the name already has the same content: the name follows from it.
+    """
+    try:
+        return describe(**{member: name})
+    except ClientError as error:
+        if error.response["Error"]["Code"] not in NOT_FOUND:
+            raise
+    try:
+        create(**{member: name}, **request)
+    except ClientError as error:
+        # Another task has made it meanwhile.
+        if error.response["Error"]["Code"] != "ResourceInUse":
+            raise
+    return describe(**{member: name})
