@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from trueground.answers import append_history, load_answers
 from trueground.autolabel.rounds import last_round, round_answers
+from trueground.contracts import LabelsExtra
 from trueground.manifests import object_key, read_manifest, write_manifest
 from trueground.reports import render_checks_page, render_label_report
 from trueground.review import verification
@@ -16,9 +17,6 @@ from trueground.tasks.base import Answer, DataObject
 
 if TYPE_CHECKING:
     from trueground.quality.expectations import Checks
-
-EXTRA_SCHEMA = "trueground.labels/1"
-"""Names the form of what :func:`publish` returns, which travels as the asset event's ``extra``."""
 
 
 def check_final_labels(run: Run) -> tuple[Checks, str]:
@@ -58,8 +56,9 @@ def publish(run: Run, previous: str | None) -> dict[str, Any]:
         previous: the URI of the label set that this one extends; ``None`` starts a new one.
 
     Returns:
-        The facts that consumers read: URIs, counts, the certificate. ``labels`` is the manifest of all runs' labels,
-        ``run_labels`` of this one's. Both stay as they are for ever; a later run writes its own.
+        The facts that consumers read, as :class:`~trueground.contracts.LabelsExtra` has them. ``labels`` is the
+        manifest of all runs' labels, ``run_labels`` of this one's. Both stay as they are for ever; a later run writes
+        its own.
     """
     from trueground.reports.summary import label_report
     from trueground.reports.tables import labels_table, write_parquet
@@ -76,7 +75,6 @@ def publish(run: Run, previous: str | None) -> dict[str, Any]:
     human = sum(line[f"{attribute}-metadata"]["human-annotated"] == "yes" for line in lines)
     seen = len({answer.object_id for answer in answers})
     facts: dict[str, Any] = {
-        "schema": EXTRA_SCHEMA,
         "project": run.project.name,
         "run": run.name,
         "label_attribute": attribute,
@@ -94,6 +92,7 @@ def publish(run: Run, previous: str | None) -> dict[str, Any]:
         "human_share": seen / len(lines) if lines else 0.0,
         "certificate": certificate.to_json(),
     }
+    facts = LabelsExtra(**facts).as_extra()
     run.storage.write_text(facts["report"], render_label_report(label_report(run, lines, answers, certificate, facts)))
     run.write_json(facts, "published", "facts.json")
     return facts

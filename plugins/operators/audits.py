@@ -56,11 +56,12 @@ class RecordAuditOperator(ProjectOperator):
 
     def step(self, run: Run, context: Context) -> dict[str, Any]:
         """Bring the audit's state up to date."""
+        from trueground.contracts import AuditExtra
         from trueground.review import audits
 
         state = audits.collect(run, self.job["output"])
-        extra = {name: value for name, value in state.items() if name not in ("nights", "classes")}
-        context["outlet_events"][self.audit].extra = {"project": run.project.name, "run": run.name, **extra}
+        extra = AuditExtra(project=run.project.name, run=run.name, **state).as_extra()
+        context["outlet_events"][self.audit].extra = extra
         log = self.log.warning if state["promise"] == "broken" else self.log.info
         log("the promise is %s: error rate %s", state["promise"], extra)
         return extra

@@ -23,13 +23,17 @@ class RetrainModelOperator(ProjectOperator):
         from airflow.sdk.exceptions import AirflowFailException
 
         from trueground.autolabel.retrain import retrain
+        from trueground.contracts import LabelsExtra, read_extra
+        from trueground.errors import InputError
 
         events = [event for events in context["triggering_asset_events"].values() for event in events]
         if not events:
             raise AirflowFailException("this DAG runs on a published label set; trigger it by publishing one")
         newest = max(events, key=lambda event: event.timestamp)
-        if "labels" not in newest.extra:
-            raise AirflowFailException(f"the asset event has no 'labels' in its extra: {newest.extra}")
-        result = retrain(run, newest.extra["labels"])
+        try:
+            published = read_extra(LabelsExtra, newest.extra, asset=f"{run.project.name}-labels")
+        except InputError as error:
+            raise AirflowFailException(str(error)) from None
+        result = retrain(run, published.labels)
         self.log.info("%s", result)
         return result
