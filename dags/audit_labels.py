@@ -2,25 +2,22 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
-
-from airflow.sdk import DAG, Asset, chain
+from airflow.sdk import DAG, chain
 from operators.audits import DrawAuditOperator, RecordAuditOperator
 from operators.connections import PROJECTS_FOLDER, data_root
 from operators.labeling_job import LabelingJobOperator
+from operators.project_dags import first_night, project_asset
 
 from trueground.project import Project, load_projects
 
 
 def audit_dag(file: str, project: Project) -> DAG:
     """Draw, have people judge, record: where the promise is broken, rounds stop labeling by machine."""
-    labels = Asset(name=f"{project.name}-labels", uri=f"x-trueground://{project.name}/labels")
-    audit = Asset(name=f"{project.name}-audit", uri=f"x-trueground://{project.name}/audit")
     with DAG(
         dag_id=f"audit_{project.name.replace('-', '_')}",
         description=f"Audit the machine labels of {project.name}",
         schedule=project.audit.schedule,
-        start_date=datetime.fromtimestamp((PROJECTS_FOLDER / file).stat().st_mtime, UTC),
+        start_date=first_night(file),
         catchup=False,
         # Two nights at once could ask about the same labels.
         max_active_runs=1,
@@ -28,11 +25,13 @@ def audit_dag(file: str, project: Project) -> DAG:
         tags=["audit", project.name],
         doc_md=__doc__,
     ) as dag:
-        draw = DrawAuditOperator(task_id="draw", project=file, labels=labels)
+        draw = DrawAuditOperator(task_id="draw", project=file, labels=project_asset(project, "labels"))
         judge = LabelingJobOperator(
             task_id="judge", project=file, kind="verify", step="audit", manifest=draw.output["manifest"]
         )
-        record = RecordAuditOperator(task_id="record", project=file, audit=audit, job=judge.output)
+        record = RecordAuditOperator(
+            task_id="record", project=file, audit=project_asset(project, "audit"), job=judge.output
+        )
         chain(draw, judge, record)
     return dag
 

@@ -5,13 +5,12 @@ A project whose file has a mistake is left out here and named by `broken_project
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
-
 from airflow.providers.standard.operators.hitl import ApprovalOperator, HITLOperator
-from airflow.sdk import DAG, Asset, Param, TaskGroup, TriggerRule, chain
+from airflow.sdk import DAG, Param, TaskGroup, TriggerRule, chain
 from operators.connections import PROJECTS_FOLDER, data_root
 from operators.labeling_job import LabelingJobOperator
 from operators.manifests import BuildManifestOperator, CheckManifestOperator
+from operators.project_dags import first_night, project_asset
 from operators.publish import CheckLabelsOperator, PublishLabelsOperator
 from operators.rounds import (
     AutoLabelOperator,
@@ -32,11 +31,6 @@ from trueground.project import Project, load_projects
 
 # Steps that follow a part which may have been skipped.
 EVEN_IF_SKIPPED = {"trigger_rule": TriggerRule.NONE_FAILED}
-
-
-def labels_asset(project: Project) -> Asset:
-    """The asset that a project's pipeline publishes."""
-    return Asset(name=f"{project.name}-labels", uri=f"x-trueground://{project.name}/labels")
 
 
 def label_round(file: str, number: int) -> TaskGroup:
@@ -79,13 +73,12 @@ def verify_and_adjust(file: str, project: Project) -> TaskGroup:
 
 def labeling_dag(file: str, project: Project) -> DAG:
     """The pipeline of one project."""
-    labels = labels_asset(project)
+    labels = project_asset(project, "labels")
     with DAG(
         dag_id=f"label_{project.name.replace('-', '_')}",
         description=project.description,
         schedule=project.schedule,
-        # The first night is the one after the file was written: a new project must not start asking people at once.
-        start_date=datetime.fromtimestamp((PROJECTS_FOLDER / file).stat().st_mtime, UTC),
+        start_date=first_night(file),
         catchup=False,
         # Two runs at once would ask people for the same objects twice.
         max_active_runs=1,

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from airflow.sdk import DAG, Asset
+from airflow.sdk import DAG
 from operators.connections import PROJECTS_FOLDER, data_root
+from operators.project_dags import project_asset
 from operators.retrain import RetrainModelOperator
 
 from trueground.project import Project, load_projects
@@ -14,7 +15,7 @@ def retraining_dag(file: str, project: Project) -> DAG:
     with DAG(
         dag_id=f"retrain_{project.name.replace('-', '_')}",
         description=f"Train the model of {project.name} on its newest labels",
-        schedule=[Asset(name=f"{project.name}-labels", uri=f"x-trueground://{project.name}/labels")],
+        schedule=[project_asset(project, "labels")],
         catchup=False,
         max_active_runs=1,
         default_args={"retries": 1, "retry_delay": 10},

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, Literal
 
 from trueground.errors import InputError
@@ -51,8 +51,7 @@ class Group:
     """Conditions joined by ``And`` or ``Or``."""
 
     operator: Literal["And", "Or"]
-    members: tuple[Condition | Group, ...] = field(default=())
-    path: str = ""
+    members: tuple[Condition | Group, ...]
 
 
 Node = Condition | Group
@@ -144,7 +143,7 @@ def _node(condition: Any, path: str, types: Mapping[str, ConditionType], depth: 
         if depth >= _DEEPEST:
             raise InputError(f"conditions can be nested {_DEEPEST} levels deep", field=path)
         members = _members(condition[operator], f"{path}.{operator}", types, least=2, depth=depth + 1)
-        return Group("And" if operator == "And" else "Or", members, path)
+        return Group("And" if operator == "And" else "Or", members)
     return _simple(condition, path, types)
 
 

@@ -24,16 +24,12 @@ class RetrainModelOperator(ProjectOperator):
 
         from trueground.autolabel.retrain import retrain
         from trueground.contracts import LabelsExtra, read_extra
-        from trueground.errors import InputError
 
         events = [event for events in context["triggering_asset_events"].values() for event in events]
         if not events:
             raise AirflowFailException("this DAG runs on a published label set; trigger it by publishing one")
         newest = max(events, key=lambda event: event.timestamp)
-        try:
-            published = read_extra(LabelsExtra, newest.extra, asset=f"{run.project.name}-labels")
-        except InputError as error:
-            raise AirflowFailException(str(error)) from None
+        published = read_extra(LabelsExtra, newest.extra, asset=f"{run.project.name}-labels")
         result = retrain(run, published.labels)
         self.log.info("%s", result)
         return result

@@ -59,14 +59,24 @@ class AuditDesign:
         return mean - float((self.doubt / size).max()), mean + float(((1 - self.doubt) / size).max())
 
     def observation(self, drawn: int, wrong: bool) -> float:
-        r"""An unbiased observation of the error rate from one review.
-
-        :math:`\bar p + (e_i - p_i) / (N q_i)`: the predictions' mean, corrected by what the review shows (Angelopoulos
-        et al., Prediction-powered inference, Science 2023; weights as in Shekhar et al., Risk-limiting financial
-        audits via weighted sampling without replacement, UAI 2023).
-        """
+        """An unbiased observation of the error rate from one review; see :func:`corrected`."""
         weight = 1 / (self.chance[drawn] * len(self.chance))
-        return float(self.doubt.mean() + (wrong - self.doubt[drawn]) * weight)
+        return corrected(float(self.doubt.mean()), self.doubt[drawn], weight, wrong)
+
+
+def corrected(mean_doubt: float, doubt: float, weight: float, wrong: bool) -> float:
+    r"""The predictions' mean, corrected by what one review shows: unbiased for the error rate.
+
+    :math:`\bar p + (e_i - p_i) / (N q_i)` (Angelopoulos et al., Prediction-powered inference, Science 2023; weights as
+    in Shekhar et al., Risk-limiting financial audits via weighted sampling without replacement, UAI 2023).
+
+    Args:
+        mean_doubt: of all objects.
+        doubt: the predicted chance that the reviewed label is wrong.
+        weight: ``1 / (N q)``, where it was one of ``N`` and drawn with probability ``q``.
+        wrong: the review's answer.
+    """
+    return float(mean_doubt + (wrong - doubt) * weight)
 
 
 def audit(

@@ -16,7 +16,7 @@ from trueground import storage as paths
 from trueground.answers import read_job_answers
 from trueground.autolabel.suspension import BROKEN, HOLDS, UNKNOWN, state_uri
 from trueground.manifests import object_key, read_manifest, write_manifest
-from trueground.quality.prediction_powered import AuditDesign
+from trueground.quality.prediction_powered import AuditDesign, corrected
 from trueground.quality.sequences import ConfidenceSequence
 from trueground.review.verification import JUDGEMENTS, WRONG
 from trueground.run import Run, folder_name
@@ -136,7 +136,7 @@ def estimate(run: Run) -> dict[str, Any]:
             if wrong is None:
                 continue
             weight = 1 / (drawn["chance"] * night["objects"])
-            value = night["mean_doubt"] + (wrong - drawn["doubt"]) * weight
+            value = corrected(night["mean_doubt"], drawn["doubt"], weight, wrong)
             sequence.add(min(high, max(low, value)), low, high)
             counts = classes.setdefault(drawn["label"], [0, 0, 0.0, 0.0])
             for place, amount in enumerate((1, wrong, weight, weight * wrong)):

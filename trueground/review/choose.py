@@ -10,7 +10,7 @@ from trueground import storage as paths
 from trueground.errors import InputError
 from trueground.manifests.write import encoded
 from trueground.review.conditions import Conditions
-from trueground.review.predictions import read_predictions
+from trueground.review.predictions import parse_prediction, read_lines
 from trueground.storage import Storage
 
 
@@ -40,22 +40,26 @@ def choose_reviews(storage: Storage, predictions: str, conditions: Conditions, o
         InputError: there is no such file of predictions.
     """
     counts = dict.fromkeys(("to-review", "accepted", "set-aside"), 0)
+    # 8 bytes of each id, to find one that comes twice.
+    seen: set[int] = set()
     with ExitStack() as stack:
         files = {name: stack.enter_context(storage.writer(paths.join(output, f"{name}.jsonl"))) for name in counts}
-        for number, line, error in read_predictions(storage, predictions):
-            if isinstance(line, dict):
-                try:
-                    decision = conditions.evaluate(line)
-                except InputError as problem:
-                    error = InputError(problem.problem, file=predictions, line=number, field=problem.field)
-            content: dict[str, Any]
-            if error is not None:
-                name, content = "set-aside", {"line-number": number, "line": line, "failure-reason": str(error)}
-            elif isinstance(line, dict) and decision.needs_review:
-                name, content = "to-review", {**line, "reasons": list(decision.reasons)}
+        for number, raw in read_lines(storage, predictions):
+            line: Any = raw.decode("utf-8", "replace").rstrip("\r\n")
+            try:
+                parsed = parse_prediction(raw)
+                if hash(parsed["id"]) in seen:
+                    raise InputError(f"the id {parsed['id']!r} stands there twice", field="id")
+                seen.add(hash(parsed["id"]))
+                line = parsed
+                decision = conditions.evaluate(line)
+            except InputError as error:
+                reason = InputError(error.problem, file=predictions, line=number, field=error.field)
+                name, content = "set-aside", {"line-number": number, "line": line, "failure-reason": str(reason)}
             else:
-                assert isinstance(line, dict)
                 name, content = "accepted", line
+                if decision.needs_review:
+                    name, content = "to-review", {**line, "reasons": list(decision.reasons)}
             files[name].write(encoded(content) + b"\n")
             counts[name] += 1
     return Chosen(counts["to-review"], counts["accepted"], counts["set-aside"])

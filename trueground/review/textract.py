@@ -16,14 +16,14 @@ class FormField:
     """A key-value pair, confidences from 0 to 100.
 
     ``confidence`` is that of the pair's blocks; Textract gives key and value the same, where they differ it is the
-    lower. ``word_confidences`` are those of the words of key and value. ``block_ids`` are all blocks of the pair.
+    lower. ``word_confidences`` are those of the words of key and value. ``block_ids`` are all
+    blocks of the pair, the key's first.
     """
 
     key: str
     value: str
     confidence: float
     word_confidences: tuple[float, ...]
-    key_id: str
     block_ids: tuple[str, ...]
 
 
@@ -53,7 +53,6 @@ def _form_field(key: Block, by_id: Mapping[str, Block]) -> FormField:
         value=" ".join(_text(found) for found in children[1:]),
         confidence=min(confidence_of(block) for block in (key, *values)),
         word_confidences=tuple(confidence_of(word) for found in words for word in found),
-        key_id=key["Id"],
         block_ids=tuple(block["Id"] for found in ((key, *values), *children) for block in found),
     )
 

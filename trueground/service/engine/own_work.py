@@ -14,6 +14,7 @@ from trueground.service.engine import queue_sql as sql
 from trueground.service.engine.assignment import Assignment, Mine, as_assignment, check_open, content_as_text, own
 from trueground.service.engine.errors import Closed, Invalid, NotYours
 from trueground.service.engine.memory import memory_of
+from trueground.service.engine.visibility import may_stay
 from trueground.service.store.batches import Batch
 from trueground.service.store.database import Database, now
 from trueground.service.store.tables import IS_LEASED, answers, assignments, data_objects, drafts, labeling_jobs
@@ -117,9 +118,9 @@ def paused_assignments(db: Database, worker_id: str) -> list[Assignment]:
 
 
 def held_assignments(db: Database, worker_id: str, job_name: str) -> list[Assignment]:
-    """The leases a worker holds in a job and has not put aside, the oldest first."""
+    """The leases a worker holds in a job and has not put aside, the oldest first; none where they left its team."""
     unpaused = assignments.c.paused_at.is_(None) & (labeling_jobs.c.name == job_name)
-    return _leases(db, worker_id, unpaused, oldest_by=assignments.c.leased_at)
+    return _leases(db, worker_id, unpaused & may_stay(worker_id), oldest_by=assignments.c.leased_at)
 
 
 def _leases(

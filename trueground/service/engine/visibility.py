@@ -65,6 +65,16 @@ def open_jobs(worker_id: str, job_name: str | None = None) -> Select[tuple[objec
     return query.order_by(labeling_jobs.c.priority.desc(), labeling_jobs.c.created_at, labeling_jobs.c.id)
 
 
+def may_stay(worker_id: str) -> ColumnElement[bool]:
+    """Whether tasks of the job that the worker was given are still theirs: not where their account is closed, or they
+    left the work team. Nobody is a member of the public's teams.
+    """
+    public = exists(
+        select(workteams.c.name).where(workteams.c.name == labeling_jobs.c.workteam, workteams.c.kind == "public")
+    )
+    return (public | is_member(worker_id)) & may_enter(worker_id)
+
+
 def check_link(db: Database, assignment_id: str, worker_id: str) -> None:
     """Raise :class:`NotYours` where :func:`may_look` says no."""
     if not may_look(db, assignment_id, worker_id):
@@ -72,22 +82,16 @@ def check_link(db: Database, assignment_id: str, worker_id: str) -> None:
 
 
 def may_look(db: Database, assignment_id: str, worker_id: str) -> bool:
-    """Whether a worker may still see a task that they were given: not where their account is closed, or they left the
-    work team. Nobody is a member of the public's teams.
-    """
+    """Whether a worker may still see a task that they were given; see :func:`may_stay`."""
     if not assignment_id.isprintable():
         return False
-    public = exists(
-        select(workteams.c.name).where(workteams.c.name == labeling_jobs.c.workteam, workteams.c.kind == "public")
-    )
     query = (
         select(assignments.c.id)
         .join(labeling_jobs, labeling_jobs.c.id == assignments.c.job_id)
         .where(
             assignments.c.id == assignment_id,
             assignments.c.worker_id == worker_id,
-            public | is_member(worker_id),
-            may_enter(worker_id),
+            may_stay(worker_id),
         )
     )
     with db.read() as connection:
