@@ -39,10 +39,11 @@ LINE = Statement("""
 OBJECTS_OUT = Statement("SELECT count(*) FROM data_objects WHERE job_id = :job AND state = 'started'")
 
 # A worker who was asked about an object before is not asked again, unless they gave it back.
-# The LIMIT changes nothing but keeps PostgreSQL from making a join of it, which would read all that the worker did.
+# The LIMIT changes nothing but keeps PostgreSQL from making a join of it, which would read all that the worker did; and
+# with the worker in an expression, it takes no index over workers for this, which would do the same.
 NEVER_ASKED = """NOT EXISTS (
       SELECT 1 FROM assignments AS a
-      WHERE a.job_id = o.job_id AND a.position = o.position AND a.worker_id = :worker
+      WHERE a.job_id = o.job_id AND a.position = o.position AND a.worker_id || '' = :worker
         AND a.state IN ('leased', 'submitted', 'declined', 'discarded') LIMIT 1 OFFSET 0)"""
 _FREE = f"""
     FROM data_objects AS o
