@@ -16,7 +16,7 @@ RUN apt-get update \
 
 # Dependencies first: they change less often than the code, and take the time.
 COPY requirements.txt pyproject.toml README.md ./
-RUN uv pip install -c requirements.txt -r pyproject.toml --extra cluster
+RUN uv pip install -c requirements.txt -r pyproject.toml --extra cluster --extra documents
 
 # The tree keeps its shape, because DAGs, plugins and the service find include/ beside themselves.
 COPY trueground trueground
@@ -24,7 +24,7 @@ COPY plugins plugins
 COPY include include
 COPY dags dags
 COPY docker docker
-RUN uv pip install -c requirements.txt --no-deps --editable '.[cluster]' \
+RUN uv pip install -c requirements.txt --no-deps --editable '.[cluster,documents]' \
     && mkdir -p logs data .trueground \
     && chown -R airflow:0 logs data .trueground . \
     && chmod -R g=u .

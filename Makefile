@@ -57,7 +57,7 @@ $(VENV)/.installed: pyproject.toml requirements.txt | $(VENV)/bin/uv
 	touch $@
 
 $(VENV)/.installed-test: $(VENV)/.installed
-	$(BIN)/uv pip install -q --python $(BIN)/python --compile-bytecode -c requirements.txt -e '.[test,lint,bench,cluster]'
+	$(BIN)/uv pip install -q --python $(BIN)/python --compile-bytecode -c requirements.txt -e '.[test,lint,bench,cluster,documents]'
 	touch $@
 
 # The browser tests skip with a message where there is none and it cannot be installed.

@@ -1,9 +1,7 @@
 from __future__ import annotations
 
 import json
-import struct
 import tracemalloc
-import zlib
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -12,6 +10,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from tests.pictures import blank_png
 from trueground.errors import InputError
 from trueground.manifests import ManifestReport, Problem, check_manifest
 from trueground.storage import Storage, file_uri
@@ -244,16 +243,3 @@ def test_a_line_without_end_is_not_read_into_memory(tmp_path: Path) -> None:
     _, highest = tracemalloc.get_traced_memory()
     tracemalloc.stop()
     assert "more than the 100,000" in the_problem(report).problem and highest < 20 * 1024 * 1024
-
-
-def blank_png(width: int, height: int, rows: int | None = None) -> bytes:
-    """A gray PNG, written by hand because Pillow would need the memory of all its pixels."""
-
-    def chunk(name: bytes, data: bytes) -> bytes:
-        return struct.pack(">I", len(data)) + name + data + struct.pack(">I", zlib.crc32(name + data))
-
-    packer = zlib.compressobj(1)
-    row = b"\0" * (width + 1)
-    data = b"".join(packer.compress(row) for _ in range(height if rows is None else rows)) + packer.flush()
-    header = struct.pack(">IIBBBBB", width, height, 8, 0, 0, 0, 0)
-    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", data) + chunk(b"IEND", b"")

@@ -33,10 +33,11 @@ def image_problem(storage: Storage, uri: str) -> tuple[str, str] | None:
         return error.problem, error.hint or "Correct the URI."
     except OSError as error:
         return f"the file cannot be read: {error.strerror or error}", "Allow it to be read."
-    return _content_problem(content)
+    return content_problem(content)
 
 
-def _content_problem(content: bytes) -> tuple[str, str] | None:
+def content_problem(content: bytes) -> tuple[str, str] | None:
+    """What keeps people from seeing the image in a file's bytes, as :func:`image_problem` says it."""
     from PIL import Image, UnidentifiedImageError
 
     if not content:
