@@ -15,7 +15,7 @@ import pytest
 
 from tests.plugins.conftest import first_event
 from tests.service.running import RunningService
-from trueground.service.engine import assignment
+from trueground.service.engine import answering, leasing
 from trueground.storage import file_uri
 
 pytestmark = pytest.mark.airflow
@@ -77,8 +77,8 @@ def loops(service: RunningService, flow: str) -> list[dict[str, Any]]:
 
 def answer_all(service: RunningService, flow: str, worker: str) -> None:
     service.db.version += 1
-    while (lease := assignment.next_assignment(service.db, worker, flow.rpartition("/")[2])) is not None:
-        assignment.submit_answer(service.db, lease.id, worker, {"text": "seen"}, 0.5)
+    while (lease := leasing.next_assignment(service.db, worker, flow.rpartition("/")[2])) is not None:
+        answering.submit_answer(service.db, lease.id, worker, {"text": "seen"}, 0.5)
 
 
 def test_the_same_content_makes_one_flow_definition_and_another_another(service: RunningService, flow: str) -> None:

@@ -31,7 +31,7 @@ from botocore.credentials import Credentials
 from fastapi import FastAPI
 
 from trueground.service.app import create_app
-from trueground.service.engine import accounts, assignment, teams
+from trueground.service.engine import accounts, answering, leasing, teams
 from trueground.service.settings import ServiceSettings
 from trueground.service.store.database import Database
 from trueground.storage import file_uri
@@ -127,10 +127,10 @@ def answer_all(
     db: Database, job: str, worker_id: str, label: str | Callable[[int], str] = "dog", most: int = 10**9
 ) -> int:
     count = 0
-    while count < most and (lease := assignment.next_assignment(db, worker_id, job)) is not None:
+    while count < most and (lease := leasing.next_assignment(db, worker_id, job)) is not None:
         value = label(lease.position) if callable(label) else label
         content = {"crowd-image-classifier": {"label": value}}
-        assignment.submit_answer(db, lease.id, worker_id, content, 0.5)
+        answering.submit_answer(db, lease.id, worker_id, content, 0.5)
         count += 1
     return count
 

@@ -12,7 +12,7 @@ from datetime import timedelta
 import pytest
 from sqlalchemy import event, select, update
 
-from trueground.service.engine import assignment, jobs
+from trueground.service.engine import answering, assignment, jobs, leasing
 from trueground.service.engine.errors import Closed, Invalid, NotYours
 from trueground.service.store.database import Database, now
 from trueground.service.store.tables import answers, assignments, data_objects, labeling_jobs
@@ -23,13 +23,13 @@ MakeJob = Callable[..., str]
 
 
 def take(store: Database, worker: str, job: str | None = None) -> assignment.Assignment:
-    found = assignment.next_assignment(store, worker, job)
+    found = leasing.next_assignment(store, worker, job)
     assert found is not None
     return found
 
 
-def submit(store: Database, lease: assignment.Assignment) -> assignment.SubmitResult:
-    return assignment.submit_answer(store, lease.id, lease.worker_id, ANSWER, 1.0)
+def submit(store: Database, lease: assignment.Assignment) -> answering.SubmitResult:
+    return answering.submit_answer(store, lease.id, lease.worker_id, ANSWER, 1.0)
 
 
 def run_out(store: Database, lease: assignment.Assignment) -> None:
@@ -48,7 +48,7 @@ def test_objects_go_out_in_the_order_of_the_manifest(store: Database, people: Pe
         positions.append(lease.position)
         submit(store, lease)
     assert positions == [0, 1, 2, 3]
-    assert assignment.next_assignment(store, worker) is None
+    assert leasing.next_assignment(store, worker) is None
 
 
 def test_each_object_goes_to_as_many_different_workers_as_asked(
@@ -57,9 +57,9 @@ def test_each_object_goes_to_as_many_different_workers_as_asked(
     first, second, third = people(3)
     stored_job(objects=1, workers=2)
     assert submit(store, take(store, first)).object_complete is False
-    assert assignment.next_assignment(store, first) is None
+    assert leasing.next_assignment(store, first) is None
     assert submit(store, take(store, second)).object_complete is True
-    assert assignment.next_assignment(store, third) is None
+    assert leasing.next_assignment(store, third) is None
 
 
 def test_a_worker_holds_two_tasks_at_most_and_then_gets_the_older_back(
@@ -106,7 +106,7 @@ def test_a_repeated_answer_is_told_so_and_changes_nothing(store: Database, peopl
     lease = take(store, worker)
     assert submit(store, lease).repeated is False
     other = {"crowd-image-classifier": {"label": "cat"}}
-    again = assignment.submit_answer(store, lease.id, worker, other, 9.0)
+    again = answering.submit_answer(store, lease.id, worker, other, 9.0)
     assert again.repeated is True and again.answered_by_me == 1
     with store.read() as connection:
         assert [row.content for row in connection.execute(select(answers))] == [ANSWER]
@@ -116,13 +116,13 @@ def test_a_released_task_can_be_taken_by_others_and_again(store: Database, peopl
     first, second = people(2)
     stored_job(objects=2)
     given_back = take(store, first)
-    assignment.release(store, given_back.id, first)
+    leasing.release(store, given_back.id, first)
     with pytest.raises(Closed, match="gave this task back"):
         submit(store, given_back)
     assert take(store, first).position == 1
     assert take(store, second).position == 0
-    assignment.release(store, given_back.id, first)  # once more does no harm
-    assert assignment.next_assignment(store, second) is None
+    leasing.release(store, given_back.id, first)  # once more does no harm
+    assert leasing.next_assignment(store, second) is None
 
 
 def test_nobody_can_answer_for_another(store: Database, people: People, stored_job: MakeJob) -> None:
@@ -130,10 +130,10 @@ def test_nobody_can_answer_for_another(store: Database, people: People, stored_j
     stored_job(objects=1)
     lease = take(store, owner)
     for act in (
-        lambda: assignment.submit_answer(store, lease.id, thief, ANSWER, 1.0),
-        lambda: assignment.release(store, lease.id, thief),
+        lambda: answering.submit_answer(store, lease.id, thief, ANSWER, 1.0),
+        lambda: leasing.release(store, lease.id, thief),
         lambda: assignment.get_assignment(store, lease.id, thief),
-        lambda: assignment.submit_answer(store, "f" * 32, thief, ANSWER, 1.0),
+        lambda: answering.submit_answer(store, "f" * 32, thief, ANSWER, 1.0),
     ):
         with pytest.raises(NotYours):
             act()
@@ -147,7 +147,7 @@ def test_an_answer_that_is_not_json_is_refused(
     stored_job(objects=1)
     lease = take(store, worker)
     with pytest.raises(Invalid):
-        assignment.submit_answer(store, lease.id, worker, content, 1.0)  # type: ignore[arg-type]
+        answering.submit_answer(store, lease.id, worker, content, 1.0)  # type: ignore[arg-type]
     submit(store, lease)
 
 
@@ -159,10 +159,10 @@ def test_only_members_of_the_team_get_tasks_and_only_while_the_job_runs(
     (member,) = people(1)
     stranger = accounts.external_worker(store, "stranger", name="Stranger", role="worker").id
     stored_job(objects=2)
-    assert assignment.next_assignment(store, stranger) is None
+    assert leasing.next_assignment(store, stranger) is None
     held = take(store, member)
     jobs.stop_job(store, "animals")
-    assert assignment.next_assignment(store, member) is None
+    assert leasing.next_assignment(store, member) is None
     submit(store, held)  # what was handed out before may still be answered
 
 
@@ -170,10 +170,10 @@ def test_no_more_objects_are_out_at_once_than_allowed(store: Database, people: P
     first, second, third = people(3)
     stored_job(objects=4, workers=2, MaxConcurrentTaskCount=1)
     mine = take(store, first)
-    assert assignment.next_assignment(store, first) is None
+    assert leasing.next_assignment(store, first) is None
     theirs = take(store, second)
     assert mine.position == theirs.position == 0
-    assert assignment.next_assignment(store, third) is None
+    assert leasing.next_assignment(store, third) is None
     submit(store, mine)
     submit(store, theirs)
     assert take(store, third).position == 1
@@ -198,12 +198,12 @@ def work(url: str, worker: str, barrier: object = None) -> int:
     if barrier is not None:
         barrier.wait()  # type: ignore[attr-defined]
     given_back = answered = 0
-    while (lease := assignment.next_assignment(store, worker)) is not None:
+    while (lease := leasing.next_assignment(store, worker)) is not None:
         if lease.position % 7 == 3 and given_back < 3:
             given_back += 1
-            assignment.release(store, lease.id, worker)
+            leasing.release(store, lease.id, worker)
             continue
-        assignment.submit_answer(store, lease.id, worker, ANSWER, 1.0)
+        answering.submit_answer(store, lease.id, worker, ANSWER, 1.0)
         answered += 1
     store.close()
     return answered

@@ -13,7 +13,7 @@ from tests.service.auto_labeling import (
     Engine,
     truth,
 )
-from trueground.service.engine import assignment, label_rounds, own_work
+from trueground.service.engine import answering, label_rounds, leasing, own_work
 from trueground.service.engine import finisher as finishing
 from trueground.service.engine.errors import Closed
 from trueground.service.engine.finisher import Finisher
@@ -49,17 +49,17 @@ def test_who_would_have_nothing_to_do_is_asked_ahead(
     start(300)
     engine.step()
     assert engine.states() == {"waiting": 50, "withheld": 250}
-    slow = assignment.next_assignment(store, ann, "animals")
+    slow = leasing.next_assignment(store, ann, "animals")
     assert slow is not None
     store.version += 1
     assert answer_all(store, "animals", bob, truth) == 49
-    assert assignment.next_assignment(store, bob, "animals") is None
+    assert leasing.next_assignment(store, bob, "animals") is None
     engine.step()
     # The round is not over, and still there is something to do, of what would come next.
     assert engine.job().iteration == 1 and len(engine.rounds()) == 1
-    ahead = assignment.next_assignment(store, bob, "animals")
+    ahead = leasing.next_assignment(store, bob, "animals")
     assert ahead is not None and ahead.position in engine.rounds()[0].plan.reserve
-    assignment.submit_answer(store, slow.id, ann, {"x": {"label": truth(slow.position)}}, 1)
+    answering.submit_answer(store, slow.id, ann, {"x": {"label": truth(slow.position)}}, 1)
     engine.step()
     assert engine.job().iteration == 2
     rounds = engine.rounds()
@@ -180,9 +180,9 @@ def test_a_first_sample_of_which_too_much_fails_stops_the_job(
     engine.step()
     for _ in range(6):
         for worker in (ann, bob):
-            task = assignment.next_assignment(store, worker, "animals")
+            task = leasing.next_assignment(store, worker, "animals")
             assert task is not None
-            assignment.decline(store, task.id, worker, "all black")
+            answering.decline(store, task.id, worker, "all black")
     engine.step()
     job = engine.job()
     assert job.status == "Failed" and "6 of the first 50 data objects failed" in job.failure_reason

@@ -19,7 +19,7 @@ from sqlalchemy import select
 
 from tests.moto_server import MotoServer, serve_s3
 from tests.service.running import RunningService
-from trueground.service.engine import assignment, jobs, progress
+from trueground.service.engine import answering, jobs, leasing, progress
 from trueground.service.engine.errors import Closed, InUse
 from trueground.service.engine.finisher import Finisher
 from trueground.service.settings import ServiceSettings
@@ -88,9 +88,9 @@ def test_no_answer_that_was_taken_is_missing_from_the_output_of_a_job_stopped_un
 
     def work(worker: str) -> int:
         taken = 0
-        while (lease := assignment.next_assignment(store, worker)) is not None:
+        while (lease := leasing.next_assignment(store, worker)) is not None:
             try:
-                assignment.submit_answer(store, lease.id, worker, ANSWER, 1.0)
+                answering.submit_answer(store, lease.id, worker, ANSWER, 1.0)
             except Closed:
                 break
             taken += 1

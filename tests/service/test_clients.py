@@ -19,7 +19,7 @@ from botocore.exceptions import ClientError
 from trueground.service import aws
 from trueground.service.aws.model import loop_model, service_model
 from trueground.service.aws.registry import LOOP_OPERATIONS, OPERATIONS
-from trueground.service.engine import assignment
+from trueground.service.engine import answering, leasing
 
 # What AWS answers where the models of the services name no error of their own.
 COMMON = {
@@ -117,9 +117,9 @@ def test_the_aws_cli_reviews_something(service: Any, command: Callable[..., Any]
         "sagemaker-a2i-runtime", "start-human-loop", "--human-loop-name", "first", "--flow-definition-arn", flow,
         "--human-loop-input", json.dumps({"InputContent": '{"words": "hello"}'}),
     )  # fmt: skip
-    lease = assignment.next_assignment(service.db, worker, "words")
+    lease = leasing.next_assignment(service.db, worker, "words")
     assert lease is not None
-    assignment.submit_answer(service.db, lease.id, worker, {"words": "hello"}, 1.0)
+    answering.submit_answer(service.db, lease.id, worker, {"words": "hello"}, 1.0)
     while True:
         loop = command("sagemaker-a2i-runtime", "describe-human-loop", "--human-loop-name", "first")
         if loop["HumanLoopStatus"] != "InProgress":

@@ -13,7 +13,7 @@ import httpx
 import pytest
 from sqlalchemy import func, select, update
 
-from trueground.service.engine import assignment
+from trueground.service.engine import answering, leasing
 from trueground.service.engine.errors import Closed
 from trueground.service.engine.finisher import Finisher
 from trueground.service.engine.output import Output
@@ -232,7 +232,7 @@ def test_an_expired_lease_goes_back_by_itself(
 
     (worker,) = people(1)
     stored_job(objects=1)
-    lease = assignment.next_assignment(store, worker)
+    lease = leasing.next_assignment(store, worker)
     assert lease is not None
     with store.write() as connection:
         connection.execute(update(assignments).values(expires_at=now()))
@@ -240,4 +240,4 @@ def test_an_expired_lease_goes_back_by_itself(
     with store.read() as connection:
         assert connection.scalar(select(func.sum(data_objects.c.free))) == 1
     with pytest.raises(Closed):
-        assignment.submit_answer(store, lease.id, worker, ANSWER, 1.0)
+        answering.submit_answer(store, lease.id, worker, ANSWER, 1.0)

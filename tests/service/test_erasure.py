@@ -9,7 +9,7 @@ import pytest
 from sqlalchemy import select, update
 
 from tests.service.running import RunningService
-from trueground.service.engine import accounts, assignment, erasure, invitations, progress, sessions
+from trueground.service.engine import accounts, erasure, invitations, leasing, progress, sessions
 from trueground.service.engine.errors import Invalid, NotFound
 from trueground.service.security import Identity
 from trueground.service.store.database import Database
@@ -82,8 +82,8 @@ def test_an_erased_persons_task_goes_to_somebody_else(
 ) -> None:
     first, second = people(2)
     stored_job(objects=1)
-    lease = assignment.next_assignment(store, first)
-    assert lease is not None and assignment.next_assignment(store, second) is None
+    lease = leasing.next_assignment(store, first)
+    assert lease is not None and leasing.next_assignment(store, second) is None
     erasure.erase(store, "worker-0")
-    again = assignment.next_assignment(store, second)
+    again = leasing.next_assignment(store, second)
     assert again is not None and again.position == lease.position

@@ -9,7 +9,15 @@ from typing import Any
 import pytest
 from sqlalchemy import select, update
 
-from trueground.service.engine import assignment, events, flow_definitions, human_loops, human_task_uis, jobs
+from trueground.service.engine import (
+    answering,
+    events,
+    flow_definitions,
+    human_loops,
+    human_task_uis,
+    jobs,
+    leasing,
+)
 from trueground.service.engine.finisher import Finisher
 from trueground.service.engine.loop_ends import LoopEnds
 from trueground.service.settings import ServiceSettings
@@ -94,9 +102,9 @@ def test_a_human_loop_that_ends_leaves_its_event(
     flow = flow_definitions.create_flow(store, settings.storage(), settings, request)
     start = {"HumanLoopName": "one", "FlowDefinitionArn": flow, "HumanLoopInput": {"InputContent": '{"words": "a"}'}}
     human_loops.start_loop(store, settings, start)
-    lease = assignment.next_assignment(store, people(1)[0])
+    lease = leasing.next_assignment(store, people(1)[0])
     assert lease is not None
-    assignment.submit_answer(store, lease.id, lease.worker_id, {"x": "a"}, 1.0)
+    answering.submit_answer(store, lease.id, lease.worker_id, {"x": "a"}, 1.0)
     LoopEnds(store, settings.storage(), settings).tick()
     (event,) = kept(store, settings)
     assert event["detail-type"] == "SageMaker A2I HumanLoop Status Change"

@@ -16,7 +16,7 @@ from starlette.testclient import TestClient
 
 from tests.service.running import RunningService, _job_request
 from trueground.service.app import create_app
-from trueground.service.engine import accounts, assignment, jobs, sessions, vendors
+from trueground.service.engine import accounts, jobs, leasing, sessions, vendors
 from trueground.service.portal.session import COOKIE, CSRF_HEADER
 from trueground.service.settings import ServiceSettings
 
@@ -183,7 +183,7 @@ class House:
     def _lease(self, route: str) -> str:
         if "{assignment_id}" not in route:
             return ""
-        lease = assignment.next_assignment(self.app.state.service.db, self.ids["ann"], "animals")
+        lease = leasing.next_assignment(self.app.state.service.db, self.ids["ann"], "animals")
         assert lease is not None
         return lease.id
 
@@ -280,6 +280,6 @@ def test_a_vendors_manager_sees_the_vendors_own(house: House) -> None:
 
 def test_a_vendors_worker_gets_the_vendors_tasks_only(house: House) -> None:
     db = house.app.state.service.db
-    assert assignment.next_assignment(db, house.ids["vic"], "animals") is None
-    lease = assignment.next_assignment(db, house.ids["vic"])
+    assert leasing.next_assignment(db, house.ids["vic"], "animals") is None
+    lease = leasing.next_assignment(db, house.ids["vic"])
     assert lease is not None and lease.job_name == "plants"

@@ -18,7 +18,7 @@ from botocore.config import Config
 from botocore.exceptions import ClientError
 from sqlalchemy import select
 
-from trueground.service.engine import assignment
+from trueground.service.engine import answering, leasing
 from trueground.service.store.tables import answers, data_objects
 
 LOOPS = "arn:aws:sagemaker:us-east-1:000000000000:human-loop/"
@@ -57,13 +57,13 @@ def wait(a2i: Any) -> Callable[..., dict[str, Any]]:
 
 
 def _take(service: Any, worker: str, flow: str = "transcripts") -> Any:
-    return assignment.next_assignment(service.db, worker, flow)
+    return leasing.next_assignment(service.db, worker, flow)
 
 
 def _answer(service: Any, worker: str, text: str, flow: str = "transcripts") -> None:
     lease = _take(service, worker, flow)
     assert lease is not None
-    assignment.submit_answer(service.db, lease.id, worker, {"transcription": text}, 2.5)
+    answering.submit_answer(service.db, lease.id, worker, {"transcription": text}, 2.5)
 
 
 def _output(loop: dict[str, Any]) -> dict[str, Any]:
@@ -255,7 +255,7 @@ def test_a_task_in_work_may_be_finished_after_the_stop_and_its_result_is_kept(
     assert _take(service, ben) is None
     time.sleep(0.3)
     wait("first", "Stopping")
-    assignment.submit_answer(service.db, lease.id, ada, {"transcription": "kept"}, 1.0)
+    answering.submit_answer(service.db, lease.id, ada, {"transcription": "kept"}, 1.0)
     loop = wait("first", "Stopped")
     assert [given["answerContent"] for given in _output(loop)["humanAnswers"]] == [{"transcription": "kept"}]
 
@@ -267,7 +267,7 @@ def test_a_task_given_back_after_the_stop_goes_to_nobody(
     start(make_flow())
     lease = _take(service, ada)
     a2i.stop_human_loop(HumanLoopName="first")
-    assignment.release(service.db, lease.id, ada)
+    leasing.release(service.db, lease.id, ada)
     assert _take(service, ben) is None
     assert "HumanLoopOutput" not in wait("first", "Stopped")
 
@@ -287,7 +287,7 @@ def test_a_loop_that_is_declined_fails(service: Any, a2i: Any, make_flow: Any, s
     flow = make_flow()
     start(flow)
     for worker in [service.add_worker(name) for name in ("ada", "ben", "cleo")][:2]:
-        assignment.decline(service.db, _take(service, worker).id, worker, "too quiet")
+        answering.decline(service.db, _take(service, worker).id, worker, "too quiet")
     loop = wait("first", "Failed")
     assert loop["FailureCode"] == "ValidationError" and "too quiet" in loop["FailureReason"]
     (summary,) = a2i.list_human_loops(FlowDefinitionArn=flow)["HumanLoopSummaries"]

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from sqlalchemy import select
 
-from trueground.service.engine import assignment, pauses
+from trueground.service.engine import answering, leasing, pauses
 from trueground.service.engine.errors import Invalid
 from trueground.service.engine.finisher import Finisher
 from trueground.service.engine.job_options import read_options
@@ -29,9 +29,9 @@ def tags(**options: object) -> list[dict[str, str]]:
 def answer(store: Database, worker: str, label: Callable[[int], str], job: str = "animals", most: int = 10**6) -> int:
     """Answer what a worker gets, by position; returns how many."""
     count = 0
-    while count < most and (lease := assignment.next_assignment(store, worker, job)) is not None:
+    while count < most and (lease := leasing.next_assignment(store, worker, job)) is not None:
         content = {"crowd-image-classifier": {"label": label(lease.position)}}
-        assignment.submit_answer(store, lease.id, worker, content, 1.0)
+        answering.submit_answer(store, lease.id, worker, content, 1.0)
         count += 1
     return count
 
@@ -69,8 +69,8 @@ def test_the_job_of_the_higher_priority_gives_its_tasks_first_but_nobody_is_torn
     stored_job("plain", objects=3)
     assert answer(store, ada, lambda _: "dog", job="plain", most=1) == 1
     stored_job("urgent", objects=2, Tags=tags(priority=5))
-    mine = assignment.next_assignment(store, ada)
-    theirs = assignment.next_assignment(store, bob)
+    mine = leasing.next_assignment(store, ada)
+    theirs = leasing.next_assignment(store, bob)
     assert mine is not None and mine.job_name == "plain"
     assert theirs is not None and theirs.job_name == "urgent"
 
@@ -165,7 +165,7 @@ def test_a_qualification_round_comes_before_the_work(
     good, bad = people(2)
     stored_job(objects=5, workers=2, Tags=tags(gold=gold_manifest, gold_share=0, gold_limit=0.7, qualification=4))
     assert answer(store, bad, lambda _: "cat") == 4
-    first = [assignment.next_assignment(store, good) for _ in range(2)]
+    first = [leasing.next_assignment(store, good) for _ in range(2)]
     assert all(lease is not None and lease.position >= 5 for lease in first)
     assert answer(store, good, lambda _: "dog") == 4 + 5
 

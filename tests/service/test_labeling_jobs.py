@@ -12,7 +12,7 @@ import pytest
 from botocore.exceptions import ClientError
 from sqlalchemy import update
 
-from trueground.service.engine import assignment
+from trueground.service.engine import answering, leasing
 from trueground.service.store.database import now
 from trueground.service.store.tables import labeling_jobs
 
@@ -127,9 +127,9 @@ def test_stopping_keeps_what_was_answered_and_copies_the_rest(
     worker = service.add_worker("ann")
     make_job(objects=4)
     service.answer("animals", worker, most=1)
-    held = assignment.next_assignment(service.db, worker, "animals")
+    held = leasing.next_assignment(service.db, worker, "animals")
     sagemaker.stop_labeling_job(LabelingJobName="animals")
-    assignment.submit_answer(service.db, held.id, worker, {"crowd-image-classifier": {"label": "cat"}}, 1.0)
+    answering.submit_answer(service.db, held.id, worker, {"crowd-image-classifier": {"label": "cat"}}, 1.0)
     job = service.wait_for("animals", "Stopped")
     assert job["LabelCounters"]["HumanLabeled"] == 2 and job["LabelCounters"]["Unlabeled"] == 2
     assert ["animal" in line for line in manifest(service, "animals")] == [True, True, False, False]
@@ -146,12 +146,12 @@ def test_a_stopped_job_waits_only_so_long_for_a_task_someone_holds(
 ) -> None:
     worker = service.add_worker("ann")
     make_job(objects=2)
-    held = assignment.next_assignment(service.db, worker, "animals")
+    held = leasing.next_assignment(service.db, worker, "animals")
     sagemaker.stop_labeling_job(LabelingJobName="animals")
     assert sagemaker.describe_labeling_job(LabelingJobName="animals")["LabelingJobStatus"] == "Stopping"
     service.wait_for("animals", "Stopped", seconds=5)
     with pytest.raises(Exception, match="The job has ended"):
-        assignment.submit_answer(service.db, held.id, worker, {"crowd-image-classifier": {"label": "cat"}}, 1.0)
+        answering.submit_answer(service.db, held.id, worker, {"crowd-image-classifier": {"label": "cat"}}, 1.0)
 
 
 @pytest.mark.parametrize(
@@ -224,9 +224,9 @@ def test_a_template_of_ones_own_without_functions_gets_the_line_and_leads_to_the
     template = service.data_root / "in/animals/template.html"
     template.write_text("<crowd-form>{{ task.input.source }} <crowd-input name='anything'></crowd-input></crowd-form>")
     sagemaker.create_labeling_job(**request)
-    lease = assignment.next_assignment(service.db, worker)
+    lease = leasing.next_assignment(service.db, worker)
     assert progress.task_view(service.db, lease.id, worker).task_input == line
-    assignment.submit_answer(service.db, lease.id, worker, {"anything": ["goes"]}, 1.0)
+    answering.submit_answer(service.db, lease.id, worker, {"anything": ["goes"]}, 1.0)
     service.wait_for("animals", "Completed")
     (written,) = manifest(service, "animals")
     metadata = written["animal-metadata"]

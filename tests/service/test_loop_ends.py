@@ -14,10 +14,11 @@ import pytest
 from sqlalchemy import select, update
 
 from trueground.service.engine import (
-    assignment,
+    answering,
     flow_definitions,
     human_loops,
     human_task_uis,
+    leasing,
     loop_ends,
 )
 from trueground.service.engine.errors import Conflict, InUse
@@ -64,9 +65,9 @@ def _start(store: Database, settings: ServiceSettings, arn: str, name: str, text
 
 
 def _answer(store: Database, worker: str, flow: str = "words") -> None:
-    lease = assignment.next_assignment(store, worker, flow)
+    lease = leasing.next_assignment(store, worker, flow)
     assert lease is not None
-    assignment.submit_answer(store, lease.id, worker, {"text": worker}, 1.0)
+    answering.submit_answer(store, lease.id, worker, {"text": worker}, 1.0)
 
 
 def _path(loop: human_loops.HumanLoop) -> Path:

@@ -10,7 +10,7 @@ import pytest
 from sqlalchemy import Connection, text
 from sqlalchemy.exc import DBAPIError
 
-from trueground.service.engine import assignment, own_work, teams
+from trueground.service.engine import answering, leasing, own_work, teams
 from trueground.service.engine.finisher import Finisher
 from trueground.service.settings import ServiceSettings
 from trueground.service.store.database import Database
@@ -80,13 +80,13 @@ def test_a_job_half_done_under_the_previous_schema_is_finished_under_this_one(
         assert teams.describe_workteam(store, settings, "annotators").description == "All"
 
         # The lease from before the migration, whose id has the old form, is answered; its worker's work goes on.
-        assert assignment.submit_answer(store, OLD_ID, "00000000000000aa", ANSWER, 1.0).answered_by_me == 2
+        assert answering.submit_answer(store, OLD_ID, "00000000000000aa", ANSWER, 1.0).answered_by_me == 2
         assert len(own_work.recent_answers(store, "00000000000000aa", "old")) == 2
         for worker, tasks in (("00000000000000aa", 1), ("00000000000000bb", 3)):
             for _ in range(tasks):
-                lease = assignment.next_assignment(store, worker)
+                lease = leasing.next_assignment(store, worker)
                 assert lease is not None
-                assignment.submit_answer(store, lease.id, worker, ANSWER, 1.0)
+                answering.submit_answer(store, lease.id, worker, ANSWER, 1.0)
         Finisher(store, settings.storage(), settings).tick()
         lines = (settings.data_root / "out/old/manifests/output/output.manifest").read_text().splitlines()
         assert [json.loads(line)["animal-metadata"]["class-name"] for line in lines] == ["dog"] * 3

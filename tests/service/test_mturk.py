@@ -27,7 +27,7 @@ from tests.service.public_work import (
     task_of,
 )
 from tests.service.running import RunningService
-from trueground.service.engine import assignment, jobs, public_workers
+from trueground.service.engine import jobs, leasing, public_workers
 from trueground.service.engine.errors import Invalid
 from trueground.service.engine.mturk import PublicWork
 from trueground.service.engine.public_request import PRICES, check_public, reward
@@ -197,7 +197,7 @@ def test_an_invented_worker_gives_no_answer_and_blocks_the_place_for_a_while_onl
 
     with store.write() as connection:
         connection.execute(update(assignments).values(expires_at=now() - timedelta(seconds=1)))
-    assignment.expire_leases(store, task_of(store).job_id)
+    leasing.expire_leases(store, task_of(store).job_id)
     label(work, store, turk, BEN)
     work.tick()
     assert [answer.worker_id for answer in given(store)] == [ben]

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 from sqlalchemy import Row, insert, select, update
 
-from trueground.service.engine import assignment, own_work
+from trueground.service.engine import answering, leasing, own_work
 from trueground.service.engine.finisher import Finisher
 from trueground.service.engine.output import Output
 from trueground.service.settings import ServiceSettings
@@ -195,11 +195,11 @@ def test_passing_through_leaves_the_answers_untouched(
     given = [{"joke": {"text": "Ünd?", "n": 1}}, {"joke": None}]
     workers = people(2)
     for worker, content in zip(workers, given, strict=True):
-        lease = assignment.next_assignment(store, worker)
+        lease = leasing.next_assignment(store, worker)
         assert lease is not None
         task = progress.task_view(store, lease.id, worker)
         assert task.task_input == {"source": "Tell a joke.", "context": "x"}
-        assignment.submit_answer(store, lease.id, worker, content, 1.0)
+        answering.submit_answer(store, lease.id, worker, content, 1.0)
     assert finish(store, settings) == "Completed"
     (line,) = manifest(settings)
     found = line["animal"]["annotations"]

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from sqlalchemy import Row, select, update
 
-from trueground.service.engine import assignment, progress
+from trueground.service.engine import answering, leasing, progress
 from trueground.service.engine.finisher import Finisher
 from trueground.service.engine.function_calls import FunctionFailed
 from trueground.service.engine.preparation import Preparer, needs_people
@@ -51,7 +51,7 @@ def test_a_function_of_ones_own_makes_what_the_template_sees(
     line = {"source": "a text", "hint": {"deep": [1, "ü"]}}
     stored_job("texts", [line], workers=2, PreHumanTaskLambdaArn=LOCAL + "prepare")
     (worker,) = people(1)
-    assert assignment.next_assignment(store, worker, "texts") is None
+    assert leasing.next_assignment(store, worker, "texts") is None
     Finisher(store, settings.storage(), settings).tick()
     assert states(store) == ["unprepared"]
     prepare(store, settings)
@@ -62,7 +62,7 @@ def test_a_function_of_ones_own_makes_what_the_template_sees(
             "dataObject": line,
         }
     ]
-    lease = assignment.next_assignment(store, worker, "texts")
+    lease = leasing.next_assignment(store, worker, "texts")
     assert lease is not None
     assert progress.task_view(store, lease.id, worker).task_input == {"taskObject": "A TEXT", "labels": ["a"]}
     (row,) = objects(store)
@@ -129,9 +129,9 @@ def test_objects_are_prepared_in_order_and_not_further_ahead_than_asked(
     assert states(store) == ["waiting"] * 4 + ["unprepared"] * 8
     (worker,) = people(1)
     for _ in range(2):
-        lease = assignment.next_assignment(store, worker, "texts")
+        lease = leasing.next_assignment(store, worker, "texts")
         assert lease is not None
-        assignment.submit_answer(store, lease.id, worker, ANSWER, 1.0)
+        answering.submit_answer(store, lease.id, worker, ANSWER, 1.0)
     prepare(store, settings)
     assert states(store) == ["answered"] * 2 + ["waiting"] * 4 + ["unprepared"] * 6
 

@@ -13,7 +13,7 @@ import pytest
 from sqlalchemy import select
 
 from tests.moto_server import serve_s3
-from trueground.service.engine import assignment, progress
+from trueground.service.engine import leasing, progress
 from trueground.service.settings import ServiceSettings
 from trueground.service.store.database import Database
 from trueground.service.store.tables import labeling_jobs
@@ -40,7 +40,7 @@ def test_a_label_category_file_of_every_kind_is_kept_whole(
     (settings.data_root / "in/animals/labels.json").write_text(json.dumps(config))
     jobs.create_job(store, settings.storage(), settings, request)
     (worker,) = people(1)
-    lease = assignment.next_assignment(store, worker)
+    lease = leasing.next_assignment(store, worker)
     assert lease is not None
     task = progress.task_view(store, lease.id, worker)
     assert task.label_config == config

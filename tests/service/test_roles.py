@@ -8,7 +8,7 @@ import pytest
 from sqlalchemy import update
 
 from tests.service.running import TEAM
-from trueground.service.engine import accounts, assignment, progress, vendors
+from trueground.service.engine import accounts, leasing, progress, vendors
 from trueground.service.rights import ROLES, Right, Role, may, may_give
 from trueground.service.security import Identity
 from trueground.service.settings import ServiceSettings
@@ -49,8 +49,8 @@ def test_a_job_for_reviewers_is_seen_by_them_only(store: Database, stored_job: C
     stored_job("checks", objects=4, Tags=[{"Key": "trueground:role", "Value": "reviewer"}])
     seen = {role: sorted(work.name for work in progress.work_for(store, worker)) for role, worker in ids.items()}
     assert seen == {role: ["animals"] if role == "worker" else ["animals", "checks"] for role in ROLES}
-    assert assignment.next_assignment(store, ids["worker"], "checks") is None
-    assert assignment.next_assignment(store, ids["reviewer"], "checks") is not None
+    assert leasing.next_assignment(store, ids["worker"], "checks") is None
+    assert leasing.next_assignment(store, ids["reviewer"], "checks") is not None
 
 
 def test_a_vendors_person_gets_no_task_of_another_team_whatever_their_groups(
@@ -62,4 +62,4 @@ def test_a_vendors_person_gets_no_task_of_another_team_whatever_their_groups(
     with store.write() as connection:
         # As no command or page of ours would leave it.
         connection.execute(update(workers).values(vendor="acme"))
-    assert assignment.next_assignment(store, worker) is None
+    assert leasing.next_assignment(store, worker) is None

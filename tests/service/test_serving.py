@@ -22,7 +22,7 @@ from trueground.cli import app
 from trueground.cli.serve import serve
 from trueground.errors import InputError
 from trueground.service.app import create_app
-from trueground.service.engine import assignment, invitations, sessions
+from trueground.service.engine import invitations, leasing, sessions
 from trueground.service.engine.errors import EngineError
 from trueground.service.settings import ServiceSettings
 from trueground.service.store.database import Database
@@ -222,7 +222,7 @@ def test_two_processes_serve_one_store(store_url: str, settings: ServiceSettings
     first_start.prepare(other.db, other.secrets, shared)
     workforces.create_workforce(one.db, shared, one.secrets, {"WorkforceName": "volunteers"})
     assert workforces.describe_workforce(other.db, shared, "volunteers").name == "volunteers"
-    assert assignment.next_assignment(other.db, "0" * 16) is None
+    assert leasing.next_assignment(other.db, "0" * 16) is None
 
 
 def test_each_operation_of_the_portal_has_its_own_id(settings: ServiceSettings) -> None:

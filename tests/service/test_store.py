@@ -15,7 +15,7 @@ from sqlalchemy import delete, select, text, update
 from sqlalchemy.exc import DBAPIError, StatementError
 
 from trueground.errors import InputError
-from trueground.service.engine import assignment
+from trueground.service.engine import answering, leasing
 from trueground.service.store.database import Database
 from trueground.service.store.tables import answers, metadata, workers
 
@@ -25,9 +25,9 @@ def test_answers_can_neither_be_changed_nor_deleted(
 ) -> None:
     (worker,) = people(1)
     stored_job(objects=1)
-    lease = assignment.next_assignment(store, worker)
+    lease = leasing.next_assignment(store, worker)
     assert lease is not None
-    assignment.submit_answer(store, lease.id, worker, {"x": 1}, 1.0)
+    answering.submit_answer(store, lease.id, worker, {"x": 1}, 1.0)
     for statement in (update(answers).values(seconds=9.0), delete(answers)):
         with pytest.raises(DBAPIError, match="append-only"), store.write() as connection:
             connection.execute(statement)

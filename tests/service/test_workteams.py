@@ -11,7 +11,7 @@ import httpx
 import pytest
 from botocore.exceptions import ClientError
 
-from trueground.service.engine import assignment, teams
+from trueground.service.engine import leasing, teams
 from trueground.service.security import SecretBox
 from trueground.service.settings import ServiceSettings
 
@@ -138,7 +138,7 @@ def test_links_to_files_open_from_the_workers_own_address_where_the_team_says_so
         assert told["WorkerAccessConfiguration"] == access
         client.create_labeling_job(**job_request())
         worker = service.add_worker("ann")
-        lease = assignment.next_assignment(service.db, worker, "animals")
+        lease = leasing.next_assignment(service.db, worker, "animals")
         assert lease is not None
         token = SecretBox.load(settings.home).signer().sign("frame", {"a": lease.id, "w": worker}, 60)
         home, other = ({"X-Forwarded-For": address} for address in ("192.0.2.7", "192.0.2.8"))

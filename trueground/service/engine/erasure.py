@@ -18,7 +18,7 @@ from typing import Any
 from sqlalchemy import delete, select, update
 
 from trueground import storage as paths
-from trueground.service.engine import accounts, assignment, audit_log, sessions
+from trueground.service.engine import accounts, audit_log, leasing, sessions
 from trueground.service.engine.errors import NotFound, NotYours
 from trueground.service.store.database import Database, now
 from trueground.service.store.tables import (
@@ -77,7 +77,7 @@ def erase(db: Database, username: str) -> str:
         held = connection.scalars(mine.where(assignments.c.state == "leased")).all()
     for lease in held:
         try:
-            assignment.release(db, lease, worker_id)
+            leasing.release(db, lease, worker_id)
         except NotYours:
             continue
     return worker_id

@@ -25,12 +25,12 @@ from trueground.service.engine import (
     stream_source,
     streaming,
 )
-from trueground.service.engine.assignment import expire_leases
 from trueground.service.engine.background import Background
 from trueground.service.engine.function_calls import REASON_CHARACTERS, FunctionCalls, reason_of
 from trueground.service.engine.functions import own_function
 from trueground.service.engine.job_rows import OPEN, answer_counts, has_objects
 from trueground.service.engine.jobs import remove_abandoned
+from trueground.service.engine.leasing import expire_leases
 from trueground.service.engine.output import Output
 from trueground.service.engine.threads import Asides, Failures
 from trueground.service.engine.topics import Topics

@@ -15,11 +15,11 @@ from typing import Any
 from sqlalchemy import Connection, Row, select, update
 
 from trueground.service.engine import events
-from trueground.service.engine.assignment import expire_leases
 from trueground.service.engine.background import Background
 from trueground.service.engine.flow_definitions import OPEN_LOOPS
 from trueground.service.engine.flow_definitions import resource as flow_resource
 from trueground.service.engine.human_loops import in_work, resource
+from trueground.service.engine.leasing import expire_leases
 from trueground.service.engine.loop_output import output_bytes, output_uri
 from trueground.service.engine.output_files import milliseconds
 from trueground.service.engine.output_rows import read_objects

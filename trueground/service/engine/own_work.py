@@ -11,7 +11,8 @@ from sqlalchemy import ColumnElement, Row, func, select
 
 from trueground.service.engine import gold
 from trueground.service.engine import queue_sql as sql
-from trueground.service.engine.assignment import Assignment, Mine, as_assignment, check_open, content_as_text, own
+from trueground.service.engine.answering import content_as_text
+from trueground.service.engine.assignment import Assignment, Mine, as_assignment, check_open, own
 from trueground.service.engine.errors import Closed, Invalid, NotYours
 from trueground.service.engine.memory import memory_of
 from trueground.service.engine.visibility import may_stay

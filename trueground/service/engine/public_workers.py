@@ -14,7 +14,7 @@ from typing import Any
 
 from sqlalchemy import Row, select, update
 
-from trueground.service.engine import assignment
+from trueground.service.engine import answering, assignment, leasing
 from trueground.service.engine.assignment import Assignment
 from trueground.service.engine.errors import Closed, Invalid, NotFound
 from trueground.service.engine.output_rows import PUBLIC
@@ -120,7 +120,7 @@ def take(db: Database, worker_id: str, task: PublicTask) -> Place:
     mine = latest(db, task.job_id, task.position, worker_id)
     if mine is not None and (mine.state == "submitted" or mine.draft is not None):
         return Place(None, handed_in=True)
-    return Place(assignment.lease_object(db, worker_id, task.job_id, task.position))
+    return Place(leasing.lease_object(db, worker_id, task.job_id, task.position))
 
 
 def hand_in(db: Database, assignment_id: str, worker_id: str, content: Mapping[str, Any], seconds: float) -> None:
@@ -164,12 +164,12 @@ def confirm(db: Database, task: PublicTask, worker_id: str) -> bool:
     lease_id = mine.id
     if mine.state != "leased" or mine.expires_at <= now():
         # Mechanical Turk was slow, and the place was given up: another one, if there is one left.
-        lease = assignment.lease_object(db, worker_id, task.job_id, task.position)
+        lease = leasing.lease_object(db, worker_id, task.job_id, task.position)
         if lease is None:
             return True
         lease_id = lease.id
     try:
-        assignment.submit_answer(db, lease_id, worker_id, mine.draft, mine.seconds)
+        answering.submit_answer(db, lease_id, worker_id, mine.draft, mine.seconds)
     except Closed:
         # Too late for the job, but not for the worker, who did what was asked.
         return True

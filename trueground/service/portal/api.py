@@ -9,7 +9,7 @@ from fastapi import APIRouter, Request, Response
 from pydantic import BaseModel, Field
 from starlette.responses import JSONResponse
 
-from trueground.service.engine import assignment, job_insight, progress, statistics
+from trueground.service.engine import job_insight, leasing, progress, statistics
 from trueground.service.portal.forms import check_sent_by_page
 from trueground.service.portal.session import (
     CheckedWorkerId,
@@ -101,7 +101,7 @@ def work(request: Request, worker_id: WorkerId) -> dict[str, Any]:
 @router.post("/assignments/{assignment_id}/release", status_code=204)
 def release(request: Request, assignment_id: str, worker_id: CheckedWorkerId) -> None:
     """Give a task back unanswered."""
-    assignment.release(service_of(request).db, assignment_id, worker_id)
+    leasing.release(service_of(request).db, assignment_id, worker_id)
 
 
 @router.get("/jobs")

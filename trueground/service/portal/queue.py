@@ -18,7 +18,7 @@ from pydantic import BaseModel, Field, ValidationError
 from starlette.concurrency import run_in_threadpool
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from trueground.service.engine import assignment, gold, sessions
+from trueground.service.engine import answering, assignment, gold, leasing, sessions
 from trueground.service.engine.functions import task_input
 from trueground.service.engine.memory import memory_of
 from trueground.service.portal.frames import frame_link
@@ -54,7 +54,7 @@ async def next_task(request: Request) -> Response:
     body = await request.body()
     wanted = _read(NextTask, body) if body.strip() not in (b"", b"null") else NextTask(job=None, holding=None)
     db = service_of(request).db
-    lease = await db.batches.run_async(assignment.next_task(db, worker_id, wanted.job, wanted.holding))
+    lease = await db.batches.run_async(leasing.next_task(db, worker_id, wanted.job, wanted.holding))
     return _answer({"assignment": None if lease is None else _task(request, lease)})
 
 
@@ -64,7 +64,7 @@ async def submit(request: Request, assignment_id: str) -> Response:
     worker_id = await _worker(request)
     given = _read(GivenAnswer, await request.body())
     db = service_of(request).db
-    operation = assignment.submit(db, assignment_id, worker_id, given.answerContent, given.secondsActive)
+    operation = answering.submit(db, assignment_id, worker_id, given.answerContent, given.secondsActive)
     result = await db.batches.run_async(operation)
     return _answer({"accepted": True, "repeated": result.repeated, "answeredByMe": result.answered_by_me})
 

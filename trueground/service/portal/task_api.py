@@ -7,7 +7,7 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Query, Request
 from pydantic import BaseModel, Field
 
-from trueground.service.engine import assignment, gold, own_work, progress, visibility
+from trueground.service.engine import answering, gold, own_work, progress, visibility
 from trueground.service.engine.assignment import Assignment
 from trueground.service.engine.memory import memory_of
 from trueground.service.portal.frames import frame_link
@@ -29,7 +29,7 @@ class Reason(BaseModel):
 @router.post("/assignments/{assignment_id}/decline", status_code=204)
 def decline(request: Request, assignment_id: str, worker_id: CheckedWorkerId, why: Reason) -> None:
     """Say why one cannot answer a task; it is not given to this worker again."""
-    assignment.decline(service_of(request).db, assignment_id, worker_id, why.reason)
+    answering.decline(service_of(request).db, assignment_id, worker_id, why.reason)
 
 
 @router.put("/assignments/{assignment_id}/draft", status_code=204)
