@@ -22,6 +22,8 @@ FURTHEST = 0.6
 """Share of the page's width between a key and its value."""
 BELOW = 1.5
 """Heights of the text between a key and a value below it."""
+LARGER = 0.8
+"""The print of a value of its label's, at least: headings are no labels."""
 MOST_KEY_WORDS = 5
 INLINE, BESIDE, UNDER, BESIDE_NO_COLON, UNDER_NO_COLON = 1.0, 0.97, 0.93, 0.85, 0.75
 """How sure each way is of a pair, of 1."""
@@ -117,7 +119,9 @@ def _without_colon(cells: Sequence[_Cell], width: float) -> Iterator[Found]:
             yield from _take(key, _beside(key, row, width), BESIDE_NO_COLON)
         free = [cell for cell in cells if not cell.used and cell is not key]
         value = _below(key, free)
-        if not key.used and value is not None and value.has_digit and _below(value, cells) is None:
+        if key.used or value is None or not value.has_digit or value.height < LARGER * key.height:
+            continue
+        if _below(value, cells) is None:
             yield from _take(key, value, UNDER_NO_COLON)
 
 

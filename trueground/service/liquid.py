@@ -11,7 +11,7 @@ from typing import Any
 
 from liquid import BoundTemplate, Environment
 from liquid.exceptions import LiquidError
-from markupsafe import Markup
+from markupsafe import Markup, escape
 
 from trueground.errors import InputError
 
@@ -35,7 +35,7 @@ def render(
     """
     with _told(template):
         parsed = _parse(CROWD_SCRIPT.sub(crowd_script, template))
-        text: str = parsed.render(task={"input": task_input}, __grant=grant_read_access)
+        text: str = parsed.render(task={"input": _shown(task_input)}, __grant=grant_read_access)
         return text
 
 
@@ -67,6 +67,30 @@ def _environment() -> Environment:
     environment.add_filter("skip_autoescape", lambda value: Markup(str(value)))
     environment.add_filter("grant_read_access", _GrantReadAccess())
     return environment
+
+
+def _shown(value: Any) -> Any:
+    """A value whose objects, and lists of them, are put out as JSON.
+
+    AWS's own templates rely on it (``initial-value="{{ task.input.selectedAiServiceResponse.blocks }}"``); Liquid would
+    put out Python's notation.
+    """
+    if isinstance(value, Mapping):
+        return _Object({key: _shown(item) for key, item in value.items()})
+    if isinstance(value, list):
+        items = [_shown(item) for item in value]
+        return _Objects(items) if any(isinstance(item, _Object) for item in items) else items
+    return value
+
+
+class _Object(dict[str, Any]):
+    def __html__(self) -> str:
+        return escape(json.dumps(self, ensure_ascii=False))
+
+
+class _Objects(list[Any]):
+    def __html__(self) -> str:
+        return escape(json.dumps(self, ensure_ascii=False))
 
 
 class _GrantReadAccess:

@@ -55,6 +55,9 @@ def _addresses(value: Any) -> Iterator[str]:
                 known = S3_ADDRESS.fullmatch(found)
                 yield f"s3://{known[1]}" if known else found
     elif isinstance(value, Mapping):
+        # How the requests of Textract and Rekognition name a file.
+        if isinstance(value.get("bucket"), str) and isinstance(value.get("name"), str):
+            yield f"s3://{value['bucket']}/{value['name']}"
         for key, item in value.items():
             yield from _addresses(key)
             yield from _addresses(item)

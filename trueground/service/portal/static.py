@@ -14,7 +14,10 @@ FOLDER = Path(__file__).parent / "static"
 BUNDLES = {
     "crowd-html-elements.js": (
         "crowd",
-        ("values", "base", "form", "layout", "classifier", "inputs", "choices", "panels"),
+        (
+            *("values", "base", "form", "layout", "classifier", "inputs", "choices", "panels"),
+            *("page", "pairs", "textract", "moderation"),
+        ),
     ),
     "work.js": ("work", ("net", "outbox", "clock", "tasks", "time", "coming", "acts")),
 }

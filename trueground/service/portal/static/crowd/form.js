@@ -11,7 +11,7 @@ class CrowdForm extends CrowdElement {
     }
     if (!this.form.querySelector('button[type=submit], input[type=submit], crowd-button[form-action=submit]')
         && !this.form.querySelector('[data-brings-submit]')) {
-      const own = this.querySelector('crowd-classifier, crowd-image-classifier');
+      const own = this.querySelector('crowd-classifier, crowd-image-classifier, crowd-textract-analyze-document, crowd-rekognition-detect-moderation-labels');
       if (!own) this.form.append(element('crowd-button', { 'form-action': 'submit', textContent: 'Submit' }));
     }
     this.form.addEventListener('submit', (event) => {

@@ -3,6 +3,9 @@
 const LAYOUT = `
   :host { display: block; }
   .layout { display: grid; grid-template-columns: minmax(0, 1fr) 280px; gap: 20px; max-width: 1200px; margin: 0 auto; }
+  .layout.folded { grid-template-columns: minmax(0, 1fr); max-width: none; }
+  .instructions { margin: -6px 0 12px; overflow-wrap: anywhere; max-width: 80ch; }
+  .instructions summary { cursor: pointer; color: var(--faint); width: fit-content; }
   h1 { font-size: 1.3rem; margin: 0 0 12px; }
   aside { font-size: 0.95rem; background: var(--card); border: 1px solid var(--line); border-radius: 12px; padding: 16px; align-self: start; overflow-wrap: anywhere; }
   aside h2 { font-size: 0.95rem; margin: 0 0 8px; }
@@ -42,16 +45,20 @@ function takePart(host, tag) {
   return part;
 }
 
-// Builds the layout in the host's shadow root and returns the part for the work.
-function buildLayout(host) {
+// Builds the layout in the host's shadow root and returns the part for the work. Folded, the instructions stand above it,
+// to be opened, and the work has the whole width.
+function buildLayout(host, { folded = false } = {}) {
   const short = takePart(host, 'short-instructions');
   const full = takePart(host, 'full-instructions');
   const shadow = host.attachShadow({ mode: 'open' });
   const work = element('section', {}, element('h1', { textContent: host.getAttribute('header') || '' }));
   const layout = element('div', { className: 'layout' }, work);
   shadow.append(element('style', { textContent: LAYOUT }), layout);
+  layout.classList.toggle('folded', folded);
   if (short || full) {
-    const aside = element('aside', {}, element('h2', { textContent: 'Instructions' }));
+    const aside = folded
+      ? element('details', { className: 'instructions' }, element('summary', { textContent: 'Instructions' }))
+      : element('aside', {}, element('h2', { textContent: 'Instructions' }));
     if (short) aside.append(element('div', {}, ...short.childNodes));
     if (full) {
       const dialog = element('dialog', {},
@@ -60,7 +67,7 @@ function buildLayout(host) {
       aside.append(element('button', { type: 'button', className: 'link', textContent: 'View full instructions', onclick: () => dialog.showModal() }));
       shadow.append(dialog);
     }
-    layout.append(aside);
+    if (folded) work.firstChild.after(aside); else layout.append(aside);
   }
   return work;
 }

@@ -1,3 +1,6 @@
+// Templates load this script as well as the page around them does; the second time there is nothing left to do.
+if (customElements.get('crowd-form')) return;
+
 // Attributes of crowd elements hold relaxed JSON: single quotes, bare keys, trailing commas, comments. Never evaluated.
 
 function parseRelaxed(text) {

@@ -109,7 +109,7 @@ function press(key) {
 document.addEventListener('keydown', (event) => {
   if (event.ctrlKey || event.metaKey || event.altKey || event.repeat || event.target.closest('a, button, input, textarea, dialog')) return;
   if (KEYS[event.key] && (event.shiftKey || event.key === '?')) { event.preventDefault(); press(event.key); return; }
-  if (current && /^[0-9]$|^Enter$/.test(event.key)) {
+  if (current && /^[0-9a-z]$|^Enter$/.test(event.key)) {
     event.preventDefault();
     current.frame.contentWindow.postMessage({ trueground: 'key', key: event.key }, '*');
   }
