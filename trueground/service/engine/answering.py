@@ -15,7 +15,7 @@ from trueground.service.engine import queue_sql as sql
 from trueground.service.engine.assignment import Mine, check_open, job_of, own
 from trueground.service.engine.errors import Invalid
 from trueground.service.engine.memory import JobFacts
-from trueground.service.store.batches import Batch
+from trueground.service.store.batches import Batch, Steps
 from trueground.service.store.database import Database
 
 
@@ -51,13 +51,13 @@ def submit_answer(
 
 def submit(
     db: Database, assignment_id: str, worker_id: str, content: Mapping[str, Any], seconds: float
-) -> Callable[[Batch], SubmitResult]:
+) -> Callable[[Batch], Steps[SubmitResult]]:
     """The operation of :func:`submit_answer`. Raises :class:`Invalid`."""
     text = content_as_text(content, seconds)
 
-    def run(batch: Batch) -> SubmitResult:
-        facts, ended = job_of(db, batch, assignment_id, worker_id)
-        usual = None if ended else queue_at_once.keep(batch, facts, worker_id, assignment_id, text, seconds)
+    def run(batch: Batch) -> Steps[SubmitResult]:
+        facts = job_of(db, batch, assignment_id, worker_id)
+        usual = yield from queue_at_once.keep(batch, facts, worker_id, assignment_id, text, seconds)
         if usual is not None:
             answered, state = usual
             return _kept(db, facts, answered, state)

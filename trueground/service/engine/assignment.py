@@ -76,7 +76,8 @@ def get_assignment(db: Database, assignment_id: str, worker_id: str) -> Assignme
 
 def own(db: Database, batch: Batch, assignment_id: str, worker_id: str) -> Mine:
     """A worker's assignment, locked against the job's end and everybody else. Raises :class:`NotYours`."""
-    facts, ended = job_of(db, batch, assignment_id, worker_id)
+    facts = job_of(db, batch, assignment_id, worker_id)
+    _status, ended_at = hold_off_end(batch, facts)
     statement = sql.MINE_WAITING if batch.waiting else sql.MINE
     found = batch.one(statement, id=assignment_id, worker=worker_id, job=facts.id)
     if found is None:
@@ -87,7 +88,7 @@ def own(db: Database, batch: Batch, assignment_id: str, worker_id: str) -> Mine:
         assignment_id,
         worker_id,
         facts,
-        ended,
+        ended_at is not None,
         found[0],
         found[1],
         batch.time(found[2]),
@@ -127,16 +128,13 @@ def as_assignment(mine: Mine) -> Assignment:
 
 def hold_off_end(batch: Batch, facts: JobFacts) -> tuple[str, Any]:
     """Hold off the job's end; its status and when it ended. Once in a transaction."""
-    found = batch.shared.get(facts.id)
-    if found is None:
-        statement = sql.SHARE_JOB if facts.max_objects_out is None else sql.LOCK_JOB
-        found = batch.shared[facts.id] = batch.one(statement, job=facts.id) or ("Failed", batch.now)
-    status, ended_at = found
+    question = sql.holding_off_end(facts.id, alone=facts.max_objects_out is not None)
+    status, ended_at = batch.share(question) or ("Failed", batch.now)
     return status, ended_at
 
 
-def job_of(db: Database, batch: Batch, assignment_id: str, worker_id: str) -> tuple[JobFacts, bool]:
-    """The job of an assignment, its end held off, and whether it has ended before. Raises :class:`NotYours`."""
+def job_of(db: Database, batch: Batch, assignment_id: str, worker_id: str) -> JobFacts:
+    """The job of an assignment. Raises :class:`NotYours`."""
     key = {"id": assignment_id, "worker": worker_id}
     # The job's row is locked first, so its number must be known: newer assignments tell it in their id.
     known = assignment_id.partition("-")[0] if "-" in assignment_id else ""
@@ -150,5 +148,4 @@ def job_of(db: Database, batch: Batch, assignment_id: str, worker_id: str) -> tu
     facts = memory_of(db).find(job_id)
     if facts is None:
         raise NotYours("there is no such task among yours")
-    _status, ended_at = hold_off_end(batch, facts)
-    return facts, ended_at is not None
+    return facts

@@ -21,7 +21,7 @@ from trueground.service.engine import gold, queue_at_once
 from trueground.service.engine import queue_sql as sql
 from trueground.service.engine.assignment import Assignment, hold_off_end, own
 from trueground.service.engine.memory import JobFacts, memory_of
-from trueground.service.store.batches import Batch, TryAgain
+from trueground.service.store.batches import Batch, Steps, TryAgain
 from trueground.service.store.database import Database
 
 HELD_AT_ONCE = 2
@@ -45,18 +45,20 @@ def next_assignment(
 
 def next_task(
     db: Database, worker_id: str, job_name: str | None = None, holding: Collection[str] | None = None
-) -> Callable[[Batch], Assignment | None]:
+) -> Callable[[Batch], Steps[Assignment | None]]:
     """The operation of :func:`next_assignment`."""
 
-    def run(batch: Batch) -> Assignment | None:
+    def run(batch: Batch) -> Steps[Assignment | None]:
         jobs = [job for job, name in memory_of(db).visible_jobs(worker_id) if job_name in (None, name)]
         for job in jobs:
-            if (found := _next_in(db, batch, job, worker_id, holding)) is not None:
+            if (found := (yield from _next_in(db, batch, job, worker_id, holding))) is not None:
                 return found
         # A lease may have run out since the background thread last looked.
         for job in jobs:
-            if _expire(batch, job) and (found := _next_in(db, batch, job, worker_id, holding)) is not None:
-                return found
+            if _expire(batch, job):
+                found = yield from _next_in(db, batch, job, worker_id, holding)
+                if found is not None:
+                    return found
         # Perhaps a job has all its answers.
         db.changed.set()
         return None
@@ -69,9 +71,9 @@ def lease_object(db: Database, worker_id: str, job_id: int, position: int) -> As
 
     def run(batch: Batch) -> Assignment | None:
         visible = {visible for visible, _name in memory_of(db).visible_jobs(worker_id)}
-        if job_id not in visible or not _is_open(db, batch, job_id):
+        facts = memory_of(db).find(job_id)
+        if job_id not in visible or facts is None or not _is_open(batch, facts):
             return None
-        facts = memory_of(db).facts(job_id)
         _place(batch, job_id, worker_id)
         for lease in _held(batch, facts, worker_id):
             if lease.position == position:
@@ -107,18 +109,20 @@ def expire_leases(db: Database, job_id: int) -> int:
 
 def _next_in(
     db: Database, batch: Batch, job_id: int, worker_id: str, holding: Collection[str] | None
-) -> Assignment | None:
+) -> Steps[Assignment | None]:
     """The worker's next lease in one job."""
-    if not _is_open(db, batch, job_id):
+    facts = memory_of(db).find(job_id)
+    if facts is None:
         return None
-    facts = memory_of(db).facts(job_id)
     lease_id = f"{facts.id}-{secrets.token_hex(12)}"
-    usual = queue_at_once.lease(batch, facts, worker_id, lease_id, HELD_AT_ONCE, holding)
+    usual = yield from queue_at_once.lease(batch, facts, worker_id, lease_id, HELD_AT_ONCE, holding)
     if usual is not None:
         position, line, task_input, expires_at = usual
         return Assignment(
             lease_id, job_id, facts.name, position, worker_id, batch.now, expires_at, line=line, task_input=task_input
         )
+    if not _is_open(batch, facts):
+        return None
     cursor, _answered, gold_seen, _right, paused_at, _reason = _place(batch, job_id, worker_id)
     if paused_at is not None:
         return None
@@ -142,10 +146,7 @@ def _next_in(
     return _lease(batch, facts, worker_id, found)
 
 
-def _is_open(db: Database, batch: Batch, job_id: int) -> bool:
-    facts = memory_of(db).find(job_id)
-    if facts is None:
-        return False
+def _is_open(batch: Batch, facts: JobFacts) -> bool:
     status, ended_at = hold_off_end(batch, facts)
     return status == "InProgress" and ended_at is None
 

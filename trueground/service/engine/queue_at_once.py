@@ -1,5 +1,6 @@
 """The usual case of the two requests that people make all day, in one statement each: on PostgreSQL, where each
-statement is a journey to another process, and a dozen of them cost more than the work itself.
+statement is a journey to another process, and a dozen of them cost more than the work itself. What several people ask
+at a time goes there and back together (:meth:`.Batch.ask_together`).
 
 Whatever is unusual (gold objects, a worker who is paused or new here, a lock, an object that was declined or came back)
 changes nothing and returns nothing; the general way in :mod:`.assignment` then decides. It follows the same rules: no
@@ -12,9 +13,12 @@ from collections.abc import Collection
 from datetime import datetime, timedelta
 
 from trueground.service.engine.memory import JobFacts
-from trueground.service.engine.queue_sql import FROM_MINE, NEVER_ASKED
-from trueground.service.store.batches import Batch, Statement
+from trueground.service.engine.queue_sql import FROM_MINE, NEVER_ASKED, holding_off_end
+from trueground.service.store.batches import Batch, Question, Statement, Steps
 
+# The job's end is held off on the same journey; whether it came before that, nobody has seen yet.
+_NOT_ENDED = "EXISTS (SELECT 1 FROM labeling_jobs WHERE id = :job AND ended_at IS NULL{})"
+_OPEN = _NOT_ENDED.format(" AND status = 'InProgress'")
 # The cursor comes as a sub-select, not by a join, so that the index of free objects is entered there.
 _NEXT_FREE = f"""
     FROM data_objects AS o
@@ -26,7 +30,7 @@ _NEXT_FREE = f"""
 """
 _LEASE = Statement(f"""
     WITH place AS (
-      SELECT cursor FROM job_workers WHERE job_id = :job AND worker_id = :worker AND paused_at IS NULL
+      SELECT cursor FROM job_workers WHERE job_id = :job AND worker_id = :worker AND paused_at IS NULL AND {_OPEN}
       {{FOR UPDATE SKIP LOCKED}}
     ), held AS (
       SELECT count(*) AS held, count(*) FILTER (WHERE NOT (id = ANY (CAST(:holding AS TEXT[])))) AS unknown
@@ -56,6 +60,7 @@ _KEEP = Statement(f"""
     WITH mine AS (
       SELECT a.position, a.leased_at
       {FROM_MINE} AND a.state = 'leased' AND a.expires_at > :now AND o.state || '' = 'started' AND o.declines = 0
+        AND {_NOT_ENDED.format("")}
       {{FOR UPDATE OF a, o, w SKIP LOCKED}}
     ), kept AS (
       INSERT INTO answers
@@ -84,7 +89,7 @@ def lease(
     assignment_id: str,
     held_at_once: int,
     holding: Collection[str] | None,
-) -> tuple[int, str, str | None, datetime] | None:
+) -> Steps[tuple[int, str, str | None, datetime] | None]:
     """Lease the next object ahead; its position, line, task input, and until when. ``None`` where it is not so simple.
 
     Args:
@@ -93,16 +98,16 @@ def lease(
     """
     if batch.waiting or not batch.locks or facts.gold_share is not None or facts.max_objects_out is not None:
         return None
-    found = batch.one(
-        _LEASE,
-        job=facts.id,
-        worker=worker_id,
-        now=batch.now,
-        id=assignment_id,
-        held_at_once=held_at_once,
-        holding=None if holding is None else list(holding),
-        expires_at=min(batch.now + timedelta(seconds=facts.lease_seconds), facts.available_until),
-    )
+    values = {
+        "job": facts.id,
+        "worker": worker_id,
+        "now": batch.now,
+        "id": assignment_id,
+        "held_at_once": held_at_once,
+        "holding": None if holding is None else list(holding),
+        "expires_at": min(batch.now + timedelta(seconds=facts.lease_seconds), facts.available_until),
+    }
+    found = yield holding_off_end(facts.id, alone=False), Question(_LEASE, values)
     if found is None:
         return None
     batch.written = True
@@ -112,13 +117,19 @@ def lease(
 
 def keep(
     batch: Batch, facts: JobFacts, worker_id: str, assignment_id: str, content: str, seconds: float
-) -> tuple[int, str] | None:
+) -> Steps[tuple[int, str] | None]:
     """Keep an answer: how many the worker gave, and the object's state now. ``None`` where it is not so simple."""
     if batch.waiting or not batch.locks:
         return None
-    found = batch.one(
-        _KEEP, job=facts.id, worker=worker_id, now=batch.now, id=assignment_id, content=content, seconds=float(seconds)
-    )
+    values = {
+        "job": facts.id,
+        "worker": worker_id,
+        "now": batch.now,
+        "id": assignment_id,
+        "content": content,
+        "seconds": float(seconds),
+    }
+    found = yield holding_off_end(facts.id, alone=facts.max_objects_out is not None), Question(_KEEP, values)
     if found is None:
         return None
     batch.written = True

@@ -7,12 +7,19 @@ many things at a time never wait for each other in a circle. Only a job's row is
 
 from __future__ import annotations
 
-from trueground.service.store.batches import Statement
+from trueground.service.store.batches import Question, Statement
 
 # Shared by all that lease and answer; the job's end takes the row for itself and so waits for them.
-SHARE_JOB = Statement("SELECT status, ended_at FROM labeling_jobs WHERE id = :job {FOR SHARE}")
+_SHARE_JOB = Statement("SELECT status, ended_at FROM labeling_jobs WHERE id = :job {FOR SHARE}")
 # Where the objects out at once are counted, nobody else may lease meanwhile.
-LOCK_JOB = Statement("SELECT status, ended_at FROM labeling_jobs WHERE id = :job {FOR UPDATE}")
+_LOCK_JOB = Statement("SELECT status, ended_at FROM labeling_jobs WHERE id = :job {FOR UPDATE}")
+
+
+def holding_off_end(job_id: int, *, alone: bool) -> Question:
+    """A job's status and when it ended, its end held off. ``alone``: so are all others who lease or answer."""
+    return Question(_LOCK_JOB if alone else _SHARE_JOB, {"job": job_id}, key=("job", job_id))
+
+
 JOB_OF_ASSIGNMENT = Statement("SELECT job_id FROM assignments WHERE id = :id AND worker_id = :worker")
 
 _PLACE = """

@@ -4,6 +4,9 @@ People ask for tasks and submit answers all the time, each of them a write of it
 rows it keeps. So one thread of each process takes whatever waits, does it in one transaction, and tells everybody after
 the commit: nothing is acknowledged that is not on disk, and under load one commit serves many people.
 
+Where the database is another process, each statement is a journey there and back. So an operation may be a generator
+that yields what it asks in the usual case: the questions of all operations go on one journey.
+
 Here alone SQL is text and the driver is spoken to directly: building statements anew for each request would cost more
 than running them.
 """
@@ -16,11 +19,13 @@ import os
 import queue
 import re
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
 from concurrent.futures import Future
 from contextlib import AbstractContextManager, suppress
+from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any, Generic, TypeVar
+from types import GeneratorType
+from typing import Any, Generic, TypeVar, overload
 
 from sqlalchemy import Engine
 
@@ -29,7 +34,12 @@ from trueground.errors import TruegroundError
 log = logging.getLogger(__name__)
 
 Result = TypeVar("Result")
+Row = tuple[Any, ...]
+Steps = Generator[Sequence["Question"], Row | None, Result]
+"""What an operation does whose questions may travel with those of others: it yields some, the last of them without a
+key, and goes on with the first row of the last one's answer."""
 Operation = Callable[["Batch"], Result]
+StepwiseOperation = Callable[["Batch"], Steps[Result]]
 """Reads and writes through a :class:`Batch`. A refusal (:class:`TruegroundError`) must be raised before the first
 write; an operation may be run again after anything else went wrong, so it must bear that."""
 
@@ -61,6 +71,15 @@ class Statement:
         self.postgresql = _NAME.sub(r"%(\1)s", _LOCK.sub(r" \1", text).replace("%", "%%"))
 
 
+@dataclass(frozen=True, slots=True)
+class Question:
+    """A statement with its values. With a ``key`` it is asked once in a transaction, and its first row is shared."""
+
+    statement: Statement
+    values: Mapping[str, Any]
+    key: Any = None
+
+
 class Batch:
     """One transaction, and what operations in it may share.
 
@@ -68,28 +87,49 @@ class Batch:
         now: the time of the transaction, in UTC.
         waiting: this operation runs alone and may wait for locks of other processes.
         locks: other processes may hold rows; on SQLite only one writes at a time.
+        shared: answers that serve all operations, by the key of their question.
     """
 
     def __init__(self, connection: Any, dialect: str, *, waiting: bool = False) -> None:
         self._sqlite = dialect == "sqlite"
+        self._connection = connection
         self._cursor = connection.cursor()
         self.now = datetime.now(UTC)
         self.waiting = waiting
         self.locks = dialect != "sqlite"
-        self.shared: dict[Any, Any] = {}
+        self.shared: dict[Any, Row | None] = {}
         self.written = False
 
     def one(self, statement: Statement, **values: Any) -> tuple[Any, ...] | None:
         """The first row."""
         self._execute(statement, values)
-        row: tuple[Any, ...] | None = self._cursor.fetchone()
+        row: Row | None = self._cursor.fetchone()
         return row
 
-    def all(self, statement: Statement, **values: Any) -> list[tuple[Any, ...]]:
+    def all(self, statement: Statement, **values: Any) -> list[Row]:
         """All rows."""
         self._execute(statement, values)
-        rows: list[tuple[Any, ...]] = self._cursor.fetchall()
+        rows: list[Row] = self._cursor.fetchall()
         return rows
+
+    def share(self, question: Question) -> Row | None:
+        """The answer to a question with a key, asked if it was not."""
+        if question.key not in self.shared:
+            self.shared[question.key] = self.one(question.statement, **question.values)
+        return self.shared[question.key]
+
+    def ask_together(self, several: Iterable[Sequence[Question]]) -> list[Row | None]:
+        """The answer to the last question of each operation, all asked on one journey (PostgreSQL only)."""
+        shared: dict[Any, Any] = {}
+        last: list[Any] = []
+        with self._connection.pipeline():
+            for *before, question in several:
+                for common in before:
+                    if common.key not in self.shared and common.key not in shared:
+                        shared[common.key] = self._connection.execute(common.statement.postgresql, common.values)
+                last.append(self._connection.execute(question.statement.postgresql, question.values))
+        self.shared.update((key, cursor.fetchone()) for key, cursor in shared.items())
+        return [cursor.fetchone() for cursor in last]
 
     def change(self, statement: Statement, **values: Any) -> int:
         """Write; returns how many rows there were."""
@@ -97,7 +137,7 @@ class Batch:
         self._execute(statement, values)
         return int(self._cursor.rowcount)
 
-    def change_one(self, statement: Statement, **values: Any) -> tuple[Any, ...] | None:
+    def change_one(self, statement: Statement, **values: Any) -> Row | None:
         """Write, and give back the first row of its RETURNING."""
         self.written = True
         return self.one(statement, **values)
@@ -123,11 +163,38 @@ class Batch:
 class _Waiting(Generic[Result]):
     """An operation, and whom to tell."""
 
-    __slots__ = ("future", "operation", "outcome")
+    __slots__ = ("future", "operation", "outcome", "steps", "written")
 
-    def __init__(self, operation: Operation[Result], future: Future[Result] | asyncio.Future[Result]) -> None:
+    def __init__(self, operation: Operation[Any], future: Future[Result] | asyncio.Future[Result]) -> None:
         self.operation, self.future = operation, future
         self.outcome: tuple[Result | None, BaseException | None] = (None, None)
+        self.again()
+
+    def again(self) -> None:
+        """Begin from the beginning."""
+        self.steps: Steps[Result] | None = None
+        self.written = False
+
+    def go_on(self, batch: Batch, row: Row | None) -> Sequence[Question] | None:
+        """Run the operation up to where it asks something; ``None`` once it has an outcome."""
+        batch.written = False
+        try:
+            if self.steps is None:
+                result = self.operation(batch)
+                if not isinstance(result, GeneratorType):
+                    self.outcome = (result, None)
+                    return None
+                self.steps = result
+            return self.steps.send(row)
+        except StopIteration as end:
+            self.outcome = (end.value, None)
+        except TruegroundError as error:
+            if self.written or batch.written:
+                raise RuntimeError("an operation wrote something and then refused") from error
+            self.outcome = (None, error)
+        finally:
+            self.written |= batch.written
+        return None
 
 
 class BatchWriter:
@@ -148,13 +215,19 @@ class BatchWriter:
         self._process = 0
         self._connection: Any = None
 
-    def run(self, operation: Operation[Result]) -> Result:
+    @overload
+    def run(self, operation: StepwiseOperation[Result]) -> Result: ...
+
+    @overload
+    def run(self, operation: Operation[Result]) -> Result: ...
+
+    def run(self, operation: Operation[Any]) -> Any:
         """Run an operation; returns after its commit. For threads."""
-        future: Future[Result] = Future()
+        future: Future[Any] = Future()
         self._put(_Waiting(operation, future))
         return future.result()
 
-    async def run_async(self, operation: Operation[Result]) -> Result:
+    async def run_async(self, operation: StepwiseOperation[Result]) -> Result:
         """The same for coroutines."""
         future: asyncio.Future[Result] = asyncio.get_running_loop().create_future()
         self._put(_Waiting(operation, future))
@@ -218,23 +291,28 @@ class BatchWriter:
 
     def _in_turn(self, operations: Sequence[_Waiting[Any]], *, alone: bool) -> list[_Waiting[Any]]:
         again = []
+        for waiting in operations:
+            waiting.again()
         try:
             connection = self._connect()
             if self._begin is not None:
                 connection.execute(self._begin)
             batch = Batch(connection, self._dialect, waiting=alone)
-            for waiting in operations:
-                batch.written = False
-                try:
-                    waiting.outcome = (waiting.operation(batch), None)
-                except TruegroundError as error:
-                    if batch.written:
-                        raise RuntimeError("an operation wrote something and then refused") from error
-                    waiting.outcome = (None, error)
-                except TryAgain:
-                    if alone or batch.written:
-                        raise
-                    again.append(waiting)
+            going: Sequence[tuple[_Waiting[Any], Row | None]] = [(waiting, None) for waiting in operations]
+            while going:
+                asking = []
+                for waiting, row in going:
+                    try:
+                        questions = waiting.go_on(batch, row)
+                    except TryAgain:
+                        if alone or waiting.written:
+                            raise
+                        again.append(waiting)
+                    else:
+                        if questions is not None:
+                            asking.append((waiting, questions))
+                answers = batch.ask_together([questions for _, questions in asking]) if asking else []
+                going = [(waiting, row) for (waiting, _), row in zip(asking, answers, strict=True)]
             connection.commit()
         except BaseException:
             self._roll_back()
