@@ -13,12 +13,12 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Generic, TypeVar
 
-from sqlalchemy import select
+from sqlalchemy import bindparam, select
 
 from trueground.service.engine.errors import NotFound
 from trueground.service.engine.visibility import open_jobs
 from trueground.service.security import Identity
-from trueground.service.store.database import Database
+from trueground.service.store.database import Database, now
 from trueground.service.store.tables import job_workers, labeling_jobs
 
 Value = TypeVar("Value")
@@ -27,6 +27,13 @@ SEEN_SECONDS = 1.0
 """How long another process may go on with what it saw of people, teams and jobs before a change."""
 _JOBS = 256
 _WORKERS = 4096
+# Built once: it is asked for every worker each second.
+_LAST_TASK_AT = select(job_workers.c.last_task_at).where(
+    job_workers.c.job_id == labeling_jobs.c.id, job_workers.c.worker_id == bindparam("worker")
+)
+_VISIBLE = open_jobs(bindparam("worker"), at=bindparam("now")).with_only_columns(
+    labeling_jobs.c.id, labeling_jobs.c.name, _LAST_TASK_AT.scalar_subquery()
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,7 +130,7 @@ class Memory:
         """The same, ``None`` if there is no such job."""
         found = self._facts.get(job_id)
         if found is None:
-            with self._db.read() as connection:
+            with self._db.ask() as connection:
                 row = connection.execute(select(labeling_jobs).where(labeling_jobs.c.id == job_id)).first()
             if row is None:
                 return None
@@ -156,14 +163,8 @@ class Memory:
         """Ids and names of the open jobs that a worker may see, in the order in which they are to get their tasks."""
 
         def find() -> Sequence[tuple[int, str]]:
-            at = (
-                select(job_workers.c.last_task_at)
-                .where(job_workers.c.job_id == labeling_jobs.c.id, job_workers.c.worker_id == worker_id)
-                .scalar_subquery()
-            )
-            query = open_jobs(worker_id).with_only_columns(labeling_jobs.c.id, labeling_jobs.c.name, at)
-            with self._db.read() as connection:
-                rows = connection.execute(query).all()
+            with self._db.ask() as connection:
+                rows = connection.execute(_VISIBLE, {"worker": worker_id, "now": now()}).all()
             # They stay at the job they were at last until it is empty.
             last = max((row for row in rows if row[2] is not None), key=lambda row: row[2], default=None)
             return [(row[0], row[1]) for row in sorted(rows, key=lambda row: row is not last)]

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import cast
 
-from sqlalchemy import Connection, Row, delete, insert, select
+from sqlalchemy import Connection, Row, bindparam, delete, insert, select
 
 from trueground.service.engine.errors import Invalid
 from trueground.service.engine.memory import memory_of
@@ -18,6 +18,16 @@ from trueground.service.store.database import Database, now
 from trueground.service.store.tables import sessions, workers
 
 SESSION_SECONDS = 12 * 3600
+# Built once: it is asked for every browser each second.
+_OF_TOKEN = (
+    select(workers, sessions.c.csrf_token)
+    .join(sessions, sessions.c.worker_id == workers.c.id)
+    .where(
+        sessions.c.token_hash == bindparam("key"),
+        sessions.c.expires_at > bindparam("now"),
+        workers.c.disabled_at.is_(None),
+    )
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,16 +116,8 @@ def is_remembered(db: Database, token: str) -> bool:
 
 
 def _find(db: Database, key: str) -> tuple[Identity, str] | None:
-    with db.read() as connection:
-        found = connection.execute(
-            select(workers, sessions.c.csrf_token)
-            .join(sessions, sessions.c.worker_id == workers.c.id)
-            .where(
-                sessions.c.token_hash == key,
-                sessions.c.expires_at > now(),
-                workers.c.disabled_at.is_(None),
-            )
-        ).first()
+    with db.ask() as connection:
+        found = connection.execute(_OF_TOKEN, {"key": key, "now": now()}).first()
     return None if found is None else (_identity(found), found.csrf_token)
 
 

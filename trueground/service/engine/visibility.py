@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from sqlalchemy import ColumnElement, Select, case, exists, select
+from datetime import datetime
+
+from sqlalchemy import BindParameter, ColumnElement, Select, case, exists, select
 
 from trueground.service.engine.errors import NotYours
 from trueground.service.rights import ROLES, may
@@ -17,8 +19,11 @@ from trueground.service.store.tables import (
     workteams,
 )
 
+Worker = str | BindParameter[str]
+"""A worker's id, or what it is put into when the query is run: one that is run all the time is built once."""
 
-def is_member(worker_id: str) -> ColumnElement[bool]:
+
+def is_member(worker_id: Worker) -> ColumnElement[bool]:
     """Whether the worker is in the job's work team: one of their groups is one of the team's."""
     return exists(
         select(workteam_groups.c.workteam)
@@ -27,7 +32,7 @@ def is_member(worker_id: str) -> ColumnElement[bool]:
     )
 
 
-def may_enter(worker_id: str) -> ColumnElement[bool]:
+def may_enter(worker_id: Worker) -> ColumnElement[bool]:
     """Whether the job is for people like the worker: a vendor's are for its own jobs only, and a job with the tag
     ``trueground:role`` = ``reviewer`` is for reviewers and those above them.
     """
@@ -52,11 +57,16 @@ def may_enter(worker_id: str) -> ColumnElement[bool]:
     )
 
 
-def open_jobs(worker_id: str, job_name: str | None = None) -> Select[tuple[object, ...]]:
-    """Jobs in progress that the worker may see, or only the one of that name: by priority, the oldest first."""
+def open_jobs(
+    worker_id: Worker, job_name: str | None = None, at: BindParameter[datetime] | None = None
+) -> Select[tuple[object, ...]]:
+    """Jobs in progress that the worker may see, or only the one of that name: by priority, the oldest first.
+
+    ``at``: when the query is run, if that is not now.
+    """
     query = select(labeling_jobs).where(
         labeling_jobs.c.status == "InProgress",
-        labeling_jobs.c.available_until > now(),
+        labeling_jobs.c.available_until > (now() if at is None else at),
         is_member(worker_id),
         may_enter(worker_id),
     )
