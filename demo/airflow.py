@@ -122,7 +122,7 @@ class LocalAirflow:
             stdout=log,
             stderr=subprocess.STDOUT,
             start_new_session=True,
-            preexec_fn=_end_with_parent if sys.platform == "linux" else None,
+            preexec_fn=end_with_parent if sys.platform == "linux" else None,
         )
 
     def log_file(self, name: str) -> Path:
@@ -302,7 +302,7 @@ def _signal_group(process: subprocess.Popen[bytes], number: int) -> None:
         process.wait()
 
 
-def _end_with_parent() -> None:
+def end_with_parent() -> None:
     """Have the kernel stop this process when its parent dies, however that happens (Linux)."""
     parent_death_signal = 1
     ctypes.CDLL(None).prctl(parent_death_signal, signal.SIGTERM)

@@ -6,6 +6,7 @@ import contextlib
 import secrets
 import subprocess
 import sys
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,6 +14,7 @@ from demo.airflow import LocalAirflow
 from trueground.service.engine import accounts, teams
 from trueground.service.engine.errors import InUse
 from trueground.service.settings import ServiceSettings
+from trueground.service.store.database import Database
 
 
 @dataclass(frozen=True)
@@ -52,7 +54,11 @@ class SimulatedPeople:
     def start(self) -> None:
         """Make the accounts and teams, and start to work."""
         password = secrets.token_urlsafe(12)
-        self._make_accounts(password)
+        db = self.airflow.open_store()
+        try:
+            make_accounts(db, ServiceSettings(home=self.airflow.trueground_home), PEOPLE, password)
+        finally:
+            db.close()
         command = [sys.executable, "-m", "trueground.cli", "simulate-workers", "--url", self.airflow.portal]
         for person in PEOPLE:
             command += ["--worker", f"{person.username}:{password}:{person.accuracy}"]
@@ -69,22 +75,18 @@ class SimulatedPeople:
             self._process.wait(20)
             self._process = None
 
-    def _make_accounts(self, password: str) -> None:
-        """Accounts and teams; those of an earlier demo get the new password."""
-        db = self.airflow.open_store()
-        settings = ServiceSettings(home=self.airflow.trueground_home)
+
+def make_accounts(db: Database, settings: ServiceSettings, people: Sequence[Person], password: str) -> None:
+    """Make accounts and teams; those of an earlier demo get the new password."""
+    for team in sorted({person.team for person in people}):
+        members = [{"OidcMemberDefinition": {"Groups": [team]}}]
+        with contextlib.suppress(InUse):
+            teams.create_workteam(
+                db, settings, {"WorkteamName": team, "MemberDefinitions": members, "Description": team}
+            )
+    for person in people:
         try:
-            for team in sorted({person.team for person in PEOPLE}):
-                members = [{"OidcMemberDefinition": {"Groups": [team]}}]
-                with contextlib.suppress(InUse):
-                    teams.create_workteam(
-                        db, settings, {"WorkteamName": team, "MemberDefinitions": members, "Description": team}
-                    )
-            for person in PEOPLE:
-                try:
-                    accounts.add_worker(db, person.username, password, name=person.name)
-                except InUse:
-                    accounts.set_password(db, person.username, password)
-                accounts.add_to_group(db, person.username, person.team)
-        finally:
-            db.close()
+            accounts.add_worker(db, person.username, password, name=person.name)
+        except InUse:
+            accounts.set_password(db, person.username, password)
+        accounts.add_to_group(db, person.username, person.team)

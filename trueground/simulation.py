@@ -28,19 +28,22 @@ class SimulatedWorker:
     Args:
         url: the portal.
         username, password: the account.
-        truth: the right label by the file name of an object, or by its text.
+        truth: the right label by the file name of an object, or by its text; or whatever ``respond`` needs to know.
         accuracy: the chance that an answer is right.
         seconds: mean time to think about a task.
         seed: decides the mistakes.
+        respond: makes the form that is submitted, from the task's input and what follows it here; :func:`answer` for
+            classes.
     """
 
     url: str
     username: str
     password: str = field(repr=False)
-    truth: Mapping[str, str]
+    truth: Mapping[str, Any]
     accuracy: float = 0.95
     seconds: float = 0.1
     seed: int = 0
+    respond: Callable[[Mapping[str, Any], Mapping[str, Any], float, random.Random], dict[str, Any]] | None = None
     acknowledged: Counter[str] = field(default_factory=Counter)
     """Answers that the service said it has, by job."""
     last_work: float = field(default_factory=time.monotonic)
@@ -76,7 +79,8 @@ class SimulatedWorker:
             return False
         thinking = self._random.uniform(0.5, 1.5) * self.seconds
         time.sleep(thinking)
-        self._submit(task, answer(task["taskInput"], self.truth, self.accuracy, self._random), thinking)
+        respond = self.respond or answer
+        self._submit(task, respond(task["taskInput"], self.truth, self.accuracy, self._random), thinking)
         self.last_work = time.monotonic()
         return True
 

@@ -16,8 +16,8 @@ class FormField:
     """A key-value pair, confidences from 0 to 100.
 
     ``confidence`` is that of the pair's blocks; Textract gives key and value the same, where they differ it is the
-    lower. ``word_confidences`` are those of the words of key and value. ``block_ids`` are all
-    blocks of the pair, the key's first.
+    lower. ``word_confidences`` are those of the words of key and value, ``value_confidences`` those of the value's.
+    ``block_ids`` are all blocks of the pair, the key's first.
     """
 
     key: str
@@ -25,6 +25,7 @@ class FormField:
     confidence: float
     word_confidences: tuple[float, ...]
     block_ids: tuple[str, ...]
+    value_confidences: tuple[float, ...] = ()
 
 
 def form_fields(response: Any) -> list[FormField]:
@@ -54,6 +55,7 @@ def _form_field(key: Block, by_id: Mapping[str, Block]) -> FormField:
         confidence=min(confidence_of(block) for block in (key, *values)),
         word_confidences=tuple(confidence_of(word) for found in words for word in found),
         block_ids=tuple(block["Id"] for found in ((key, *values), *children) for block in found),
+        value_confidences=tuple(confidence_of(word) for found in words[1:] for word in found),
     )
 
 

@@ -24,16 +24,21 @@ function pairsOf(blocks, keys, readOnlyKeys) {
         places: [pointsOf(key), pointsOf(value)],
       };
     });
-  const same = (one, other) => plainKey(one) === plainKey(other);
   const missing = keys.map((item) => (typeof item === 'string' ? { importantFormKey: item } : item))
-    .filter(({ importantFormKey: key, importantFormKeyAliases: aliases }) => key && key !== '*'
-      && !found.some((pair) => [key, ...(aliases || [])].some((name) => same(name, pair.key))))
-    .map(({ importantFormKey: key }) => ({
-      id: newId(), key, value: '', verdict: null, confidence: null, fixedKey: true, missing: true, valueId: newId(), places: [[], []],
-    }));
+    .filter(({ importantFormKey: key }) => key && key !== '*')
+    .map(({ importantFormKey: key, importantFormKeyAliases: aliases }) => ({
+      id: newId(), key, names: [key, ...(aliases || [])].map(plainKey), value: '', verdict: null, confidence: null,
+      fixedKey: true, missing: true, valueId: newId(), places: [[], []],
+    }))
+    .filter((wanted) => !isAmong(wanted, found));
   const pairs = [...found, ...missing];
   for (const pair of pairs) Object.assign(pair, { firstKey: pair.key, firstValue: pair.value });
   return pairs;
+}
+
+// Whether one of the pairs has the key of one that was missing, as it may after a key was corrected.
+function isAmong(wanted, pairs) {
+  return pairs.some((pair) => !pair.missing && pair.verdict !== 'no' && wanted.names.includes(plainKey(pair.key)));
 }
 
 // The blocks of the answer: each pair's key, with what it says, and its value. What is no pair is not among them.

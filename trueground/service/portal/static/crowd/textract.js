@@ -17,7 +17,8 @@ const REVIEW_STYLE = `
   .pair.unsure .state { color: #b04c06; }
   .pair input { display: block; width: 100%; box-sizing: border-box; font: inherit; color: inherit; background: var(--page); border: 1px solid var(--line); border-radius: 8px; padding: 7px 10px; margin-top: 4px; }
   .pair input:focus { outline: 3px solid var(--accent); outline-offset: 0; border-color: transparent; }
-  .pair input.key { font-weight: 600; }
+  .pair input.key { font-weight: 600; background: none; border-color: transparent; margin: -4px 0 -4px -10px; padding: 4px 10px; }
+  .pair input.key:hover { border-color: var(--line); }
   .pair input:disabled { text-decoration: line-through; opacity: 0.6; }
   .pair .verdicts { display: none; flex-wrap: wrap; gap: 6px; margin-top: 8px; }
   .pair.here .verdicts { display: flex; }
@@ -34,7 +35,7 @@ const REVIEW_STYLE = `
     .review .page { height: 40vh; position: sticky; top: 0; z-index: 1; margin-bottom: 10px; }
     .pairs { overflow: visible; }
     .pair { scroll-margin-top: calc(40vh + 20px); }
-    .verdicts kbd { display: none; }
+    .verdicts kbd, .tally .keys { display: none; }
   }
 `;
 const VERDICT_KEYS = { no: 'N', blank: 'B', absent: 'K', cannot: 'U' };
@@ -78,8 +79,9 @@ class CrowdTextract extends CrowdInput {
       ? element('label', { htmlFor: id, textContent: pair.key || '(no key)' })
       : element('input', { type: 'text', className: 'key', value: pair.key, 'aria-label': 'Key' });
     if (!pair.fixedKey) {
-      name.addEventListener('input', () => { pair.key = name.value; pair.field.setAttribute('aria-label', `Value of ${pair.key}`); });
-      pair.field.setAttribute('aria-label', `Value of ${pair.key}`);
+      const tellKey = () => pair.field.setAttribute('aria-label', `Value of ${pair.key}`);
+      name.addEventListener('input', () => { pair.key = name.value; tellKey(); this.edit(pair); });
+      tellKey();
       pair.keyField = name;
     }
     const kinds = pair.missing ? ['absent', 'blank', 'cannot'] : ['no', 'blank', 'cannot'];
@@ -121,7 +123,9 @@ class CrowdTextract extends CrowdInput {
     return button ? () => this.judge(current, button.dataset.verdict) : null;
   }
 
-  get left() { return this.pairs.filter((pair) => pair.unsure && !pair.verdict); }
+  get left() { return this.pairs.filter((pair) => pair.unsure && !this.isSettled(pair)); }
+
+  isSettled(pair) { return Boolean(pair.verdict || (pair.missing && isAmong(pair, this.pairs))); }
 
   enter(pair) {
     if (this.current === pair) return;
@@ -172,18 +176,18 @@ class CrowdTextract extends CrowdInput {
 
   changed(pair) {
     this.hint('');
-    this.show(pair);
+    for (const shown of [pair, ...this.pairs.filter((other) => other.missing)]) this.show(shown);
     this.tell();
     this.dispatchEvent(new Event('change', { bubbles: true }));
   }
 
   show(pair) {
     const here = pair === this.current;
-    const unsure = pair.unsure && !pair.verdict;
+    const settled = this.isSettled(pair);
     for (const shape of [pair.row, ...(pair.polygons || [])]) {
       shape.classList.toggle('here', here);
-      shape.classList.toggle('unsure', unsure);
-      shape.classList.toggle('done', Boolean(pair.verdict));
+      shape.classList.toggle('unsure', pair.unsure && !settled);
+      shape.classList.toggle('done', settled);
     }
     if (here) pair.row.setAttribute('aria-current', 'true'); else pair.row.removeAttribute('aria-current');
     for (const button of pair.buttons) button.setAttribute('aria-pressed', String(button.dataset.verdict === pair.verdict));
@@ -195,7 +199,7 @@ class CrowdTextract extends CrowdInput {
     const changed = pair.value.trim() !== pair.firstValue || pair.key.trim() !== pair.firstKey;
     if (pair.verdict === 'yes') return changed ? '✓ corrected' : '✓ right';
     if (pair.verdict) return KINDS[pair.verdict].toLowerCase();
-    if (pair.missing) return 'not found by the reader';
+    if (pair.missing) return this.isSettled(pair) ? '✓ found' : 'not found by the reader';
     if (changed) return 'changed';
     return pair.confidence === null ? '' : `${Math.floor(pair.confidence)} % sure`;
   }
@@ -203,8 +207,9 @@ class CrowdTextract extends CrowdInput {
   tell() {
     const asked = this.pairs.filter((pair) => pair.unsure).length;
     const done = asked - this.left.length;
-    this.tally.replaceChildren(element('strong', { textContent: `${done} of ${asked}` }), ' looked at · ',
-      element('kbd', { textContent: 'Enter' }), ' right, next · ', element('kbd', { textContent: 'Alt Z' }), ' whole page');
+    this.tally.replaceChildren(element('strong', { textContent: `${done} of ${asked}` }), ' looked at',
+      element('span', { className: 'keys' }, ' · ', element('kbd', { textContent: 'Enter' }), ' right, next · ',
+        element('kbd', { textContent: 'Alt Z' }), ' whole page'));
     this.tally.hidden = !this.pairs.length;
   }
 

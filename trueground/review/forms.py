@@ -1,0 +1,134 @@
+"""Reviews of documents: what people are shown of a response of Textract's shape, and what they made of it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from trueground.activation_conditions import TEXTRACT
+from trueground.errors import InputError
+from trueground.review.conditions import Decision
+from trueground.review.textract import FormField, form_fields
+
+
+@dataclass(frozen=True)
+class ReviewedField:
+    """A field as it was read, and what people made of it; ``key`` and ``value`` are ``None`` for what is no field."""
+
+    read: FormField
+    key: str | None
+    value: str | None
+
+
+def form_input(line: Mapping[str, Any], decision: Decision) -> dict[str, Any]:
+    """The input of a document's human loop, in A2I's form; ``task.input`` of the template.
+
+    Args:
+        line: the prediction line, whose ``prediction`` is the response.
+        decision: what the conditions said of it: people are asked about the pairs they selected, and about important
+            keys that are missing.
+    """
+    response = line["prediction"]
+    blocks = {block["Id"]: block for block in response["Blocks"]}
+    selected: dict[str, dict[str, Any]] = {}
+    for field in decision.selected:
+        texts = iter((field.key, field.value))
+        for name in field.block_ids:
+            block = blocks[name]
+            text = {"Text": next(texts, "")} if block["BlockType"] == "KEY_VALUE_SET" else {}
+            selected[name] = {**block, **text}
+    return {
+        **_address(line["source-ref"]),
+        "aiServiceResponse": camel_case(response),
+        "humanTaskActivationConditionResults": dict(decision.results),
+        "selectedAiServiceResponse": {"blocks": [camel_case(block) for block in selected.values()]},
+        "humanLoopContext": {"importantFormKeys": list(_important_keys(decision.results))},
+    }
+
+
+def reviewed_fields(line: Mapping[str, Any], selected: Sequence[FormField], content: Any) -> list[ReviewedField]:
+    """What one reviewer said of each field they were asked about. A field nobody could read is left out.
+
+    Args:
+        line: the prediction line.
+        selected: the fields they were asked about.
+        content: ``answerContent`` of their answer.
+
+    Raises:
+        InputError: the answer has not the form of ``crowd-textract-analyze-document``.
+    """
+    said, unknown = _said(content)
+    fields = []
+    for field in selected:
+        if field.block_ids[0] not in unknown:
+            key, value = said.get(field.block_ids[0], (None, None))
+            fields.append(ReviewedField(field, key, value))
+    return fields
+
+
+def final_fields(line: Mapping[str, Any], selected: Sequence[FormField], content: Any) -> list[tuple[str, str]]:
+    """The fields of a document after its review: as they were read where nobody was asked or could tell.
+
+    Returns:
+        Keys and values in the document's order, then those that people added.
+
+    Raises:
+        InputError: the answer has not the form of ``crowd-textract-analyze-document``.
+    """
+    said, unknown = _said(content)
+    asked = {field.block_ids[0] for field in selected} - unknown
+    read = form_fields(line["prediction"])
+    kept = []
+    for field in read:
+        if field.block_ids[0] not in asked:
+            kept.append((field.key, field.value))
+        elif field.block_ids[0] in said:
+            kept.append(said[field.block_ids[0]])
+    known = {field.block_ids[0] for field in read}
+    return kept + [pair for name, pair in said.items() if name not in known]
+
+
+def camel_case(value: Any) -> Any:
+    """A response with its members' names as A2I writes them."""
+    if isinstance(value, Mapping):
+        return {f"{name[0].lower()}{name[1:]}": camel_case(item) for name, item in value.items()}
+    return [camel_case(item) for item in value] if isinstance(value, list) else value
+
+
+def _address(uri: str) -> dict[str, Any]:
+    if not uri.startswith("s3://"):
+        return {"source-ref": uri}
+    bucket, _, name = uri.removeprefix("s3://").partition("/")
+    return {"aiServiceRequest": {"document": {"s3Object": {"bucket": bucket, "name": name}}, "featureTypes": ["FORMS"]}}
+
+
+def _important_keys(node: Any) -> Iterator[dict[str, Any]]:
+    """The keys that conditions name, with their aliases, each once."""
+    found: dict[str, dict[str, Any]] = {}
+    waiting = [node]
+    while waiting:
+        here = waiting.pop(0)
+        for members in (here.get(name) for name in ("Conditions", "And", "Or")):
+            waiting += members or []
+        parameters = here.get("ConditionParameters", {})
+        if (key := parameters.get("ImportantFormKey", "*")) != "*":
+            aliases = parameters.get("ImportantFormKeyAliases", [])
+            found.setdefault(key, {"importantFormKey": key, "importantFormKeyAliases": list(aliases)})
+    yield from found.values()
+
+
+def _said(content: Any) -> tuple[dict[str, tuple[str, str]], set[str]]:
+    """By the id of its key's block, what an answer says of each pair; and the ids of those nobody could read."""
+    answer = content.get(TEXTRACT) if isinstance(content, Mapping) else None
+    blocks = answer.get("blocks") if isinstance(answer, Mapping) else None
+    if not isinstance(answer, Mapping) or not isinstance(blocks, list):
+        raise InputError("an answer about a form has a list of blocks", field=f"answerContent.{TEXTRACT}.blocks")
+    texts = {block.get("id"): str(block.get("text", "")) for block in blocks}
+    pairs = {}
+    for block in blocks:
+        if "KEY" in block.get("entityTypes", ()):
+            values = [name for relation in block.get("relationships", ()) if relation.get("type") == "VALUE"
+                      for name in relation.get("ids", ())]  # fmt: skip
+            pairs[block["id"]] = (texts[block["id"]], " ".join(texts.get(name, "") for name in values))
+    return pairs, set(answer.get("cannotTell", ()))
