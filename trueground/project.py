@@ -5,43 +5,33 @@ What a file may say is the fields of :class:`Project`. A mistake is reported wit
 
 from __future__ import annotations
 
-import difflib
 import hashlib
-import importlib
 import json
 import os
 import re
-from collections.abc import Iterator
-from pathlib import Path
-from typing import Annotated, Any, Literal
-from urllib.parse import quote, urlsplit
+from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic import Field, field_validator, model_validator
 
-from trueground import storage as paths
 from trueground.errors import InputError
+from trueground.project_files import ProjectFile, ProjectPart, check_label_attribute, read_project, read_projects
 from trueground.review.audit_settings import AuditSettings
 from trueground.tasks import task_types
-from trueground.yamlfile import line_of, read_yaml
 
 JOB_NAME_CHARACTERS = 63
-ATTRIBUTE_CHARACTERS = 127
 SHARE = Annotated[float, Field(gt=0, lt=1)]
-PRESETS = ("@once", "@continuous", "@hourly", "@daily", "@weekly", "@monthly", "@quarterly", "@yearly")
+URIS = ("output", "data.prefix", "data.manifest", "people.gold.manifest")
+"""Fields that may be paths from the data root."""
 
 
-class _Part(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-
-class Instructions(_Part):
+class Instructions(ProjectPart):
     """What people read: HTML."""
 
     short: str
     full: str
 
 
-class Task(_Part):
+class Task(ProjectPart):
     """What people are asked."""
 
     type: str
@@ -75,7 +65,7 @@ class Task(_Part):
         return value
 
 
-class Data(_Part):
+class Data(ProjectPart):
     """What is labeled: all files below a prefix, or the objects of a manifest."""
 
     prefix: str | None = None
@@ -88,7 +78,7 @@ class Data(_Part):
         return self
 
 
-class Gold(_Part):
+class Gold(ProjectPart):
     """Objects with known labels, mixed unseen among the tasks: their manifest, their share, and what follows."""
 
     manifest: Annotated[str, Field(min_length=1, max_length=256)]
@@ -98,7 +88,7 @@ class Gold(_Part):
     qualification: Annotated[int, Field(ge=1, le=100)] | None = None
 
 
-class People(_Part):
+class People(ProjectPart):
     """Who labels. Times are in seconds.
 
     With ``most_workers_per_object``, ``workers_per_object`` is the least: one more is asked only while an object's
@@ -121,7 +111,7 @@ class People(_Part):
         return self
 
 
-class Rounds(_Part):
+class Rounds(ProjectPart):
     """How many rounds at the most, and how many objects people label in the first and in each later one."""
 
     maximum: Annotated[int, Field(ge=1, le=20)] = 5
@@ -130,7 +120,7 @@ class Rounds(_Part):
     seed: int = 0
 
 
-class AutoLabel(_Part):
+class AutoLabel(ProjectPart):
     """The promise: machine labels are right in this share, with this confidence."""
 
     enabled: bool = True
@@ -138,7 +128,7 @@ class AutoLabel(_Part):
     confidence: SHARE = 0.95
 
 
-class VerificationSettings(_Part):
+class VerificationSettings(ProjectPart):
     """The second look: how many labels drawn at random, how many of the least sure, how many one person decides."""
 
     enabled: bool = True
@@ -149,31 +139,27 @@ class VerificationSettings(_Part):
     adjudicate: Annotated[int, Field(ge=0, le=100)] = 0
 
 
-class Approval(_Part):
+class Approval(ProjectPart):
     """Whether somebody must agree in Airflow before labels are published; ``users``: only these (all if empty)."""
 
     required: bool = False
     users: tuple[str, ...] = ()
 
 
-class Retrain(_Part):
+class Retrain(ProjectPart):
     """Whether published labels train a model, and the share of objects it is tested on."""
 
     enabled: bool = True
     test_share: SHARE = 0.2
 
 
-class Project(_Part):
+class Project(ProjectFile):
     """A labeling project. URIs are absolute once it is loaded."""
 
-    name: Annotated[str, Field(pattern=r"^[a-z0-9](-*[a-z0-9]){0,40}$")]
-    description: str = ""
-    schedule: str | None = None
-    connection: str = "trueground"
+    kind: Literal["label"] = "label"
     task: Task
     label_attribute: str
     data: Data
-    output: str
     people: People
     rounds: Rounds = Rounds()
     auto_label: AutoLabel = AutoLabel()
@@ -182,19 +168,10 @@ class Project(_Part):
     retrain: Retrain = Retrain()
     audit: AuditSettings = AuditSettings()
 
-    @field_validator("schedule")
-    @classmethod
-    def _cron(cls, value: str | None) -> str | None:
-        if value is None or value in PRESETS:
-            return value
-        if value.startswith("@") or len(value.split()) != 5 or not _valid_cron(value):
-            raise ValueError(f"{value!r} is no schedule; use a cron expression of 5 fields, or {', '.join(PRESETS)}")
-        return value
-
     @model_validator(mode="after")
     def _rules(self) -> Project:
         verified = self.verification.enabled
-        _check_label_attribute(self.label_attribute, ATTRIBUTE_CHARACTERS - len("verify-") * verified)
+        check_label_attribute(self.label_attribute, prefix="verify-" * verified)
         if self.task.type == "label-verification":
             raise InputError(
                 "a project makes labels, this task type judges them",
@@ -231,138 +208,14 @@ def load_project(path: str | os.PathLike[str], *, data_root: str | None = None) 
     Raises:
         InputError: with file, line and field of the first mistake.
     """
-    file = Path(path)
-    content, lines = read_yaml(file)
-    root = _root(data_root)
-    try:
-        for field in ("output", "data.prefix", "data.manifest", "people.gold.manifest"):
-            _make_absolute(content, field, root)
-        # By way of JSON, because only there a strict check takes a list for a tuple; what YAML made of an unquoted
-        # date or key becomes the text that it was.
-        return Project.model_validate_json(json.dumps(content, default=str), strict=True)
-    except ValidationError as error:
-        mistake = _explain(error)
-    except InputError as error:
-        mistake = error
-    raise InputError(
-        mistake.problem, file=str(file), line=line_of(mistake.field, lines), field=mistake.field, hint=mistake.hint
-    )
+    return read_project(path, Project, uris=URIS, data_root=data_root)
 
 
 def load_projects(
     folder: str | os.PathLike[str], *, data_root: str | None = None
 ) -> tuple[dict[str, Project], dict[str, InputError]]:
-    """All project files of a folder: the good ones and the mistakes, both by file name."""
-    good: dict[str, Project] = {}
-    mistakes: dict[str, InputError] = {}
-    names: dict[str, str] = {}
-    for file in sorted(path for path in Path(folder).glob("[!.]*") if path.suffix in (".yaml", ".yml")):
-        try:
-            project = load_project(file, data_root=data_root)
-            if project.name in names:
-                raise InputError(
-                    f"{names[project.name]} has the same name", file=str(file), field="name", hint="Choose another."
-                )
-            names[project.name] = file.name
-            good[file.name] = project
-        except InputError as error:
-            mistakes[file.name] = error
-    return good, mistakes
+    """All labeling projects of a folder: the good ones and the mistakes, both by file name.
 
-
-def _valid_cron(expression: str) -> bool:
-    try:
-        # Comes with Airflow; by name, because a library without it works too.
-        croniter = importlib.import_module("croniter")
-    except ImportError:
-        return all(re.fullmatch(r"[0-9A-Za-z*/,#?-]+", part) for part in expression.split())
-    return bool(croniter.croniter.is_valid(expression))
-
-
-def _check_label_attribute(name: str, longest: int) -> None:
-    """AWS's rules for ``LabelAttributeName``; class labels must not end in ``-ref``."""
-    if not re.fullmatch(r"[a-zA-Z0-9](-*[a-zA-Z0-9])*", name):
-        problem = "letters and digits are needed, with hyphens between them"
-    elif len(name) > longest:
-        problem = f"{len(name)} characters, more than {longest}"
-    elif name.endswith("-metadata"):
-        problem = "it must not end in -metadata"
-    elif name in ("source", "source-ref"):
-        problem = "that is the name of the object itself"
-    elif name.endswith("-ref"):
-        problem = "only labels that are files end in -ref"
-    else:
-        return
-    raise InputError(f"{name!r} cannot be a label attribute: {problem}", field="label_attribute")
-
-
-def _root(data_root: str | None) -> str:
-    root = data_root or os.environ.get("TRUEGROUND_DATA_ROOT") or "data"
-    return root.rstrip("/") if "://" in root else paths.file_uri(Path(root).resolve())
-
-
-def _make_absolute(content: Any, field: str, root: str) -> None:
-    """Put the data root before a relative path; what is no text is left for the validation to refuse."""
-    *parents, key = field.split(".")
-    for parent in parents:
-        content = content.get(parent) if isinstance(content, dict) else None
-    value = content.get(key) if isinstance(content, dict) else None
-    if not isinstance(value, str) or not value.strip():
-        return
-    uri = value if "://" in value else _below(root, value)
-    scheme = urlsplit(uri).scheme
-    if scheme not in paths.SCHEMES:
-        raise InputError(f"{value!r} is no URI that can be read", field=field, hint="Use s3://, file://, or a path.")
-    if scheme == "s3" and ".." in uri.split("/"):
-        raise InputError(f"{value!r}: '..' leads nowhere on S3", field=field, hint="Write the path without it.")
-    try:
-        paths.Storage(data_root=root if root.startswith("file:") else None).check(uri)
-    except InputError as error:
-        hint = f"Relative paths start at {root}."
-        raise InputError(f"{value!r}: {error.problem}", field=field, hint=hint) from None
-    content[key] = uri.rstrip("/") if key == "output" else uri
-
-
-def _below(root: str, path: str) -> str:
-    if path.startswith(("/", "~")):
-        return paths.file_uri(path)
-    return paths.join(root, quote(path) if root.startswith("file:") else path)
-
-
-def _explain(error: ValidationError) -> InputError:
-    # A field that is misspelled is also missing: the first tells what to do.
-    first = min(error.errors(), key=lambda mistake: mistake["type"] != "extra_forbidden")
-    field = ".".join(str(part) for part in first["loc"])
-    problem, hint = first["msg"].removeprefix("Value error, "), None
-    match first["type"]:
-        case "extra_forbidden":
-            problem, hint = "there is no such field", _suggestion(first["loc"])
-        case "missing":
-            problem, hint = "the field is missing", "Write it, or copy it from a project that works."
-        case "string_type":
-            problem, hint = f"{first['input']!r} is no text", 'Put it in quotes: "…".'
-        case "string_pattern_mismatch":
-            problem = f"{first['input']!r} is no name: small letters, digits and hyphens between them, at most 41"
-        case "value_error":
-            pass
-        case _:
-            problem = f"{first['input']!r}: {problem[:1].lower()}{problem[1:]}"
-    return InputError(problem, field=field or None, hint=hint)
-
-
-def _suggestion(place: tuple[int | str, ...]) -> str:
-    """The field that was meant: a similar one here, or the same one in another part."""
-    *parents, wrong = (str(part) for part in place)
-    known = [name for path, name in _fields(Project) if path == tuple(parents)]
-    if close := difflib.get_close_matches(wrong, known, 1):
-        return f"Did you mean {close[0]}?"
-    if elsewhere := [".".join((*path, name)) for path, name in _fields(Project) if name == wrong]:
-        return f"Did you mean {' or '.join(elsewhere)}?"
-    return f"Known here: {', '.join(known)}."
-
-
-def _fields(model: type[BaseModel], path: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], str]]:
-    for name, info in model.model_fields.items():
-        yield path, name
-        if isinstance(info.annotation, type) and issubclass(info.annotation, BaseModel):
-            yield from _fields(info.annotation, (*path, name))
+    A file that nobody can tell the kind of is a mistake here.
+    """
+    return read_projects(folder, "label", lambda file: load_project(file, data_root=data_root))
