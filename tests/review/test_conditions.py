@@ -300,3 +300,10 @@ def test_any_tree_of_conditions_says_what_a_brute_force_evaluator_says(
     expected = [brute_force(tree, fields, draw(line)) for tree in trees]
     assert [result["EvaluationResult"] for result in found.results["Conditions"]] == expected
     assert found.needs_review == any(expected)
+
+
+@pytest.mark.parametrize("confidence", [float("nan"), float("inf"), -1, 101, "99", True])
+def test_a_confidence_that_is_no_percentage_is_refused_and_never_passes_for_sure(confidence: Any) -> None:
+    check = one("ImportantFormKeyConfidenceCheck", ImportantFormKey="Name", KeyValueBlockConfidenceLessThan=60)
+    with pytest.raises(InputError, match="no confidence from 0 to 100"):
+        decide(form(("Name", confidence, (90, 90))), check)

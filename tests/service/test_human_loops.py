@@ -18,6 +18,8 @@ from botocore.config import Config
 from botocore.exceptions import ClientError
 from sqlalchemy import select
 
+from trueground.service.aws.errors import AwsError, status_of
+from trueground.service.aws.model import loop_model, service_model
 from trueground.service.engine import answering, leasing
 from trueground.service.store.tables import answers, data_objects
 
@@ -385,3 +387,9 @@ def test_an_equal_request_within_a_second_is_put_off_with_the_status_of_the_mode
         client.start_human_loop(**loop)
     assert caught.value.response["Error"]["Code"] == "ThrottlingException"
     assert caught.value.response["ResponseMetadata"]["HTTPStatusCode"] == 429
+
+
+def test_an_errors_own_status_wins_over_that_of_the_model() -> None:
+    statuses = [status_of(AwsError("ConflictException", "x", own), loop_model()) for own in (None, 400, 503)]
+    assert statuses == [409, 400, 503]
+    assert status_of(AwsError("ConflictException", "x"), service_model()) == 400

@@ -60,10 +60,12 @@ def _form_field(key: Block, by_id: Mapping[str, Block]) -> FormField:
 
 
 def confidence_of(block: Block) -> float:
-    """A block's confidence. Raises :class:`InputError` where it has none."""
+    """A block's confidence. Raises :class:`InputError` where it has none from 0 to 100."""
     found = block.get("Confidence")
-    if isinstance(found, bool) or not isinstance(found, (int, float)):
-        raise InputError("the block has no confidence", field=f"prediction.Blocks.{block['Id']}.Confidence")
+    # Python reads NaN from JSON, which no condition would find too low.
+    if isinstance(found, bool) or not isinstance(found, (int, float)) or not 0 <= found <= 100:
+        place = f"prediction.Blocks.{block['Id']}.Confidence"
+        raise InputError("the block has no confidence from 0 to 100", field=place)
     return float(found)
 
 

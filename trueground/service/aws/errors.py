@@ -14,10 +14,10 @@ class AwsError(TruegroundError):
     Args:
         code: AWS's name of the error (``__type``).
         message: for the person who reads it.
-        status: HTTP status.
+        status: HTTP status; ``None``: the one that the service's model has for the code.
     """
 
-    def __init__(self, code: str, message: str, status: int = 400) -> None:
+    def __init__(self, code: str, message: str, status: int | None = None) -> None:
         self.code = code
         self.message = message
         self.status = status
@@ -39,23 +39,25 @@ def aws_error(error: Exception, model: Any, *, not_found: str) -> AwsError | Non
 
     Args:
         error: what was raised.
-        model: botocore's model of the service, whose error shapes say the status.
+        model: botocore's model of the service, which has its errors.
         not_found: the name for what is not there.
     """
     if isinstance(error, AwsError):
         return error
     if isinstance(error, engine.NotFound):
-        return AwsError(not_found, str(error), status_of(model, not_found))
+        return AwsError(not_found, str(error))
     for kind, names in _NAMES.items():
         if isinstance(error, kind):
             code = next((name for name in names if name in model.shape_names), "ValidationException")
-            return AwsError(code, str(error), status_of(model, code))
+            return AwsError(code, str(error))
     return None
 
 
-def status_of(model: Any, code: str) -> int:
-    """The status of an error: 400, unless its shape says another."""
-    if code not in model.shape_names:
+def status_of(error: AwsError, model: Any) -> int:
+    """The HTTP status of an error: its own, else its shape's in botocore's ``model`` of the service, else 400."""
+    if error.status is not None:
+        return error.status
+    if error.code not in model.shape_names:
         return 400
-    status: int = model.shape_for(code).metadata.get("error", {}).get("httpStatusCode", 400)
+    status: int = model.shape_for(error.code).metadata.get("error", {}).get("httpStatusCode", 400)
     return status

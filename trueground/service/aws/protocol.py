@@ -15,7 +15,7 @@ from starlette.exceptions import HTTPException
 
 from trueground.service.addresses import client_address
 from trueground.service.aws.address import remember
-from trueground.service.aws.errors import AwsError, aws_error
+from trueground.service.aws.errors import AwsError, aws_error, status_of
 from trueground.service.aws.model import service_model
 from trueground.service.aws.registry import OPERATIONS, Operation
 from trueground.service.aws.serialize import serialize
@@ -81,7 +81,7 @@ async def answer(service: Service, request: Request) -> Response:
 
 def refuse_in_json(error: AwsError) -> Response:
     """The response of an error in JSON 1.1."""
-    return respond(error.status, {"__type": error.code, "message": error.message}, _MEDIA_TYPE)
+    return respond(status_of(error, service_model()), {"__type": error.code, "message": error.message}, _MEDIA_TYPE)
 
 
 async def serve(

@@ -75,9 +75,7 @@ def _endpoint(service: Service, name: str) -> Any:
 
         def refuse(error: AwsError) -> Response:
             headers = {"x-amzn-ErrorType": error.code}
-            # The model says another status than the other API for some, as for ThrottlingException.
-            status = max(error.status, status_of(loop_model(), error.code))
-            return respond(status, {"Message": error.message}, MEDIA_TYPE, headers)
+            return respond(status_of(error, loop_model()), {"Message": error.message}, MEDIA_TYPE, headers)
 
         return await serve(service, request, limit, find, refuse, MEDIA_TYPE)
 
