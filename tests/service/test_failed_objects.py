@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from sqlalchemy import Row, select, update
 
+from trueground.service.engine import accounts, answering, leasing
 from trueground.service.engine.finisher import Finisher
 from trueground.service.engine.preparation import Preparer
 from trueground.service.settings import ServiceSettings
@@ -51,6 +52,25 @@ def test_a_failed_object_is_set_aside_with_its_reason(
     lines = manifest(settings)
     assert lines[0]["animal-metadata"]["failure-reason"] == "all workers declined it" and "animal" not in lines[0]
     assert lines[0]["number"] == 0 and lines[2]["animal"] == 1
+
+
+@pytest.mark.parametrize("declines", ["first", "last"])
+def test_an_object_is_done_once_everybody_answered_or_declined_it(
+    store: Database, settings: ServiceSettings, people: People, stored_job: MakeJob, declines: str
+) -> None:
+    ann, bob, _ = people(3)
+    accounts.disable(store, "worker-2")
+    stored_job(objects=1, workers=3)
+    anns, bobs = leasing.next_assignment(store, ann), leasing.next_assignment(store, bob)
+    assert anns is not None and bobs is not None
+    if declines == "first":
+        answering.decline(store, bobs.id, bob, "too dark")
+    answering.submit_answer(store, anns.id, ann, {"crowd-image-classifier": {"label": "dog"}}, 1.0)
+    if declines == "last":
+        answering.decline(store, bobs.id, bob, "too dark")
+    assert tick(store, settings).status == "Completed" and manifest(settings)[0]["animal"] == 1
+    with store.read() as connection:
+        assert connection.scalar(select(data_objects.c.free)) == 0
 
 
 @pytest.mark.parametrize(

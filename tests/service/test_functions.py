@@ -161,13 +161,14 @@ def test_what_goes_wrong_in_a_lambda_function_is_told(aws: LambdaServer) -> None
 
         time.sleep(1)
 
-    aws.handlers |= {"broken": broken, "slow": slow, "text": lambda event: b"not json"}
+    aws.handlers |= {"broken": broken, "slow": slow, "text": lambda event: b"not json", "nan": lambda event: b"[NaN]"}
     with pytest.raises(FunctionFailed, match="ValueError: no such customer"):
         call(aws, "broken", {})
     with pytest.raises(FunctionFailed, match="Function not found"):
         call(aws, "absent", {})
-    with pytest.raises(FunctionFailed, match="returned no JSON"):
-        call(aws, "text", {})
+    for name in ("text", "nan"):
+        with pytest.raises(FunctionFailed, match="returned no JSON"):
+            call(aws, name, {})
     aws.requests.clear()
     with pytest.raises(FunctionFailed, match=r"[Tt]imeout"):
         call(aws, "slow", {}, seconds=0.2)

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from sqlalchemy import select
 
-from trueground.service.engine import answering, leasing, pauses
+from trueground.service.engine import accounts, answering, leasing, pauses
 from trueground.service.engine.errors import Invalid
 from trueground.service.engine.finisher import Finisher
 from trueground.service.engine.job_options import read_options
@@ -107,6 +107,19 @@ def test_with_nobody_left_to_ask_an_unsure_object_is_done(
         for number, worker in enumerate(crowd):
             answer(store, worker, lambda _, number=number: ("cat", "dog")[number])  # type: ignore[misc]
         tick(store, settings)
+    assert status(store) == "Completed"
+
+
+@pytest.mark.parametrize("leaves", [pauses.pause, accounts.disable])
+def test_who_gets_no_more_tasks_is_not_waited_for(
+    store: Database, settings: ServiceSettings, people: People, stored_job: MakeJob, leaves: Callable[..., None]
+) -> None:
+    first, second, third = people(3)
+    stored_job(objects=1, workers=2, Tags=tags(workers_max=3))
+    leaves(store, *(("animals", third, "on leave") if leaves is pauses.pause else ("worker-2",)))
+    answer(store, first, lambda _: "cat")
+    answer(store, second, lambda _: "dog")
+    tick(store, settings)
     assert status(store) == "Completed"
 
 

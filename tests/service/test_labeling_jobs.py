@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
@@ -285,6 +286,8 @@ def test_jobs_are_listed_filtered_sorted_and_page_by_page(service: Any, sagemake
     assert summary["WorkteamArn"].endswith("/annotators") and summary["InputConfig"]["DataSource"]["S3DataSource"]
     with pytest.raises(ClientError, match="NextToken is not one of this list"):
         sagemaker.list_labeling_jobs(NextToken="bm90IG91cnM=")
+    with pytest.raises(ClientError, match="NextToken is not one of this list"):
+        sagemaker.list_labeling_jobs(NextToken=base64.urlsafe_b64encode(b"[" * 6000).decode())
 
 
 def test_tags_can_be_added_listed_and_taken_away(service: Any, sagemaker: Any, make_job: MakeJob) -> None:

@@ -207,6 +207,22 @@ def test_notices_are_posted_too_and_a_receiver_that_is_away_holds_nothing_up(
     assert post.notices().tick() == 0
 
 
+def test_a_notice_that_could_not_be_sent_is_tried_again_and_by_the_other_way_at_once(
+    post: Post, stored_job: Callable[..., str], receiver: tuple[str, list[dict[str, Any]]]
+) -> None:
+    stored_job(objects=2)
+    there, post.settings = post.settings, replace(post.settings, smtp="smtp://127.0.0.1:9")
+    away = post.notices()
+    assert away.tick() == 0
+    post.settings = replace(post.settings, notice_webhook=receiver[0])
+    assert post.notices().tick() == 1 and len(receiver[1]) == 1
+    post.pass_time(minutes=61)
+    stored_job("plants", objects=1)
+    assert away.tick() == 0, "not tried again at once"
+    post.settings = there
+    assert post.notices().tick() == 1 and len(post.letters.got) == 1
+
+
 def test_a_password_is_not_sent_without_tls(post: Post) -> None:
     away = replace(post.settings, smtp="smtp://user:secret@127.0.0.1.nip.invalid:25")
     with pytest.raises(OSError):

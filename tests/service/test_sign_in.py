@@ -16,7 +16,7 @@ from sqlalchemy import select, update
 from tests.service.running import RunningService
 from trueground.service.engine import accounts, sessions
 from trueground.service.engine.errors import Invalid, TooManyTries
-from trueground.service.engine.sign_in_limits import ADDRESS, NAME
+from trueground.service.engine.sign_in_limits import ADDRESS, NAME, Try
 from trueground.service.store.database import Database
 from trueground.service.store.tables import sign_in_failures
 
@@ -68,6 +68,21 @@ def test_tries_from_one_address_wait_whatever_names_they_try(store: Database) ->
     assert sessions.sign_in(store, "ann", "secret", address="192.0.2.2") is not None
     with later(store, minutes=61):
         fail(store, "ann", address="192.0.2.1")
+
+
+@pytest.mark.parametrize(
+    ("first", "same", "other"),
+    [
+        ("2001:db8:1:2::7", "2001:db8:1:2:ffff::1", "2001:db8:1:3::7"),
+        ("::ffff:192.0.2.1", "192.0.2.1", "192.0.2.2"),
+    ],
+)
+def test_the_addresses_of_one_line_are_counted_as_one(store: Database, first: str, same: str, other: str) -> None:
+    for number in range(20):
+        Try(store, f"name-{number}", first).begin()
+    with pytest.raises(TooManyTries):
+        Try(store, "ann", same).begin()
+    Try(store, "ann", other).begin()
 
 
 def test_an_own_account_does_not_reset_the_count_of_an_address(store: Database) -> None:

@@ -255,6 +255,8 @@ def test_messages_of_every_kind_are_read() -> None:
     assert json.loads(file.text) == {"source-ref": "s3://b/a é.png"}
     assert file.dedup_key == "s3://b/a é.png-7" and (file.keys or {})["$sequencer"] == "7"
     assert stream_source.read_message("q", json.dumps({"Event": "s3:TestEvent"}), "animal") == []
+    created, gone = ({**record, "eventName": name} for name in ("ObjectCreated:Put", "ObjectRemoved:Delete"))
+    assert stream_source.read_message("q", json.dumps({"Records": [gone, created]}), "animal") == [file]
 
 
 def test_only_a_streaming_job_takes_objects(store: Database, settings: ServiceSettings, stored_job: Any) -> None:

@@ -13,9 +13,10 @@ from typing import Any
 
 from sqlalchemy import Connection, Row, select, text, update
 
+from trueground.service.engine.assignment import may_work
 from trueground.service.engine.functions import find_task_type
 from trueground.service.engine.progress import counted_answers, usable_answers
-from trueground.service.engine.queue_sql import TEAM_SIZE
+from trueground.service.engine.queue_sql import NOT_ASKED_YET
 from trueground.service.store.database import Database
 from trueground.service.store.tables import (
     answers,
@@ -43,17 +44,15 @@ def ask_more(db: Database, job: Row[Any], positions: Sequence[int]) -> set[int]:
     if job.most_workers is None or task_type is None:
         return set()
     with db.read() as connection:
-        members = connection.scalar(text(TEAM_SIZE.sqlite), {"workteam": job.workteam}) or 0
         query = select(data_objects.c.position).where(
             data_objects.c.job_id == job.id,
             data_objects.c.position.in_(positions),
             data_objects.c.answers >= data_objects.c.wanted,
             data_objects.c.wanted < job.most_workers,
-            # Somebody must be left who was not asked.
-            data_objects.c.answers + data_objects.c.declines < members,
         )
         open_to_more = list(connection.scalars(query.order_by(data_objects.c.position)))
         unsure = _unsure(connection, job, task_type, open_to_more) if open_to_more else []
+        unsure = [position for position in unsure if _somebody_is_left(db, connection, job, position)]
     if not unsure:
         return set()
     with db.write(routine=True) as connection:
@@ -71,6 +70,12 @@ def ask_more(db: Database, job: Row[Any], positions: Sequence[int]) -> set[int]:
             .values(wanted=data_objects.c.wanted + 1, free=data_objects.c.free + 1, returned=True, state="started")
         )
     return set(unsure)
+
+
+def _somebody_is_left(db: Database, connection: Connection, job: Row[Any], position: int) -> bool:
+    key = {"workteam": job.workteam, "job": job.id, "position": position}
+    members = connection.scalars(text(NOT_ASKED_YET.sqlite), key).all()
+    return any(may_work(db, worker_id, job.id) for worker_id in members)
 
 
 def _unsure(connection: Connection, job: Row[Any], task_type: TaskType, positions: Sequence[int]) -> list[int]:

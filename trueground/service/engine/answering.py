@@ -12,7 +12,7 @@ from typing import Any
 
 from trueground.service.engine import gold, queue_at_once
 from trueground.service.engine import queue_sql as sql
-from trueground.service.engine.assignment import Mine, check_open, job_of, own
+from trueground.service.engine.assignment import Mine, check_open, hold_off_end, job_of, may_work, own
 from trueground.service.engine.errors import Invalid
 from trueground.service.engine.memory import JobFacts
 from trueground.service.store.batches import Batch, Steps
@@ -73,8 +73,8 @@ def submit(
 def decline(db: Database, assignment_id: str, worker_id: str, reason: str) -> None:
     """Refuse a task for good, with a reason; the worker is not asked about this object again.
 
-    An object that two workers declined (or as many as are asked about it, if those are more; or everybody in the team)
-    is set aside with their reasons, or labeled from the answers it has.
+    An object that two workers declined (or as many as are asked about it, if those are more), or about which nobody is
+    left to ask, is set aside with their reasons, or labeled from the answers it has.
 
     Raises:
         NotYours: no such assignment, or another worker's.
@@ -91,8 +91,7 @@ def decline(db: Database, assignment_id: str, worker_id: str, reason: str) -> No
         batch.change(sql.CLOSE, id=mine.id, state="declined", reason=reason)
         if mine.object_state == "gold":
             return
-        members = (batch.one(sql.TEAM_SIZE, workteam=mine.facts.workteam) or (0,))[0]
-        enough = mine.declines + 1 >= min(max(mine.wanted, 2), max(members, 1))
+        enough = mine.declines + 1 >= max(mine.wanted, 2) or not _somebody_is_left(db, batch, mine)
         free = (batch.one(sql.FREE_PLACES, **mine.object) or (0,))[0]
         state, failure = mine.object_state, None
         if enough:
@@ -140,8 +139,11 @@ def _keep(
     seen, right = mine.gold_seen, mine.gold_right
     if state == "gold":
         seen, right = seen + 1, right + gold.is_right(mine.facts, mine.label, content)
-    elif mine.answers + 1 >= mine.wanted or _is_last(batch, mine):
+    elif mine.answers + 1 >= mine.wanted:
         state = "answered"
+    elif _is_last(db, batch, mine):
+        state = "answered"
+        batch.change(sql.ASK_NO_MORE, **mine.object)
     batch.change(sql.COUNT_ANSWER, **mine.object, state=state)
     batch.change(
         sql.COUNT_WORK,
@@ -165,11 +167,19 @@ def _kept(db: Database, facts: JobFacts, answered: int, state: str) -> SubmitRes
     return SubmitResult(facts.name, answered, object_complete=complete)
 
 
-def _is_last(batch: Batch, mine: Mine) -> bool:
-    """Whether nobody is left to be asked, because too many declined."""
-    if not mine.declines or (batch.one(sql.FREE_PLACES, **mine.object) or (0,))[0]:
+def _is_last(db: Database, batch: Batch, mine: Mine) -> bool:
+    """Whether no more answers can come, because some declined."""
+    if not mine.declines or (batch.one(sql.OTHERS_AT_IT, **mine.object, id=mine.id) or (0,))[0]:
         return False
-    return not (batch.one(sql.OTHERS_AT_IT, **mine.object, id=mine.id) or (0,))[0]
+    free = (batch.one(sql.FREE_PLACES, **mine.object) or (0,))[0]
+    return not free or not _somebody_is_left(db, batch, mine)
+
+
+def _somebody_is_left(db: Database, batch: Batch, mine: Mine) -> bool:
+    """Whether anybody could still be asked about the object. Of a job that is being stopped, it ends unasked."""
+    status, _ended_at = hold_off_end(batch, mine.facts)
+    members = batch.all(sql.NOT_ASKED_YET, workteam=mine.facts.workteam, **mine.object)
+    return status != "InProgress" or any(may_work(db, worker_id, mine.facts.id) for (worker_id,) in members)
 
 
 def _declined(batch: Batch, mine: Mine) -> str:

@@ -74,6 +74,11 @@ def get_assignment(db: Database, assignment_id: str, worker_id: str) -> Assignme
     return db.batches.run(run)
 
 
+def may_work(db: Database, worker_id: str, job_id: int) -> bool:
+    """Whether a worker may be given tasks of a job, as far as that depends on who they are."""
+    return any(visible == job_id for visible, _name in memory_of(db).visible_jobs(worker_id))
+
+
 def own(db: Database, batch: Batch, assignment_id: str, worker_id: str) -> Mine:
     """A worker's assignment, locked against the job's end and everybody else. Raises :class:`NotYours`."""
     facts = job_of(db, batch, assignment_id, worker_id)

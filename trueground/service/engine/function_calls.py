@@ -12,6 +12,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 
 from trueground.errors import InputError, TruegroundError
 from trueground.functions import load_function
+from trueground.service.engine import strict_json
 from trueground.service.engine.functions import OwnFunction
 from trueground.service.engine.threads import in_thread
 from trueground.service.settings import ServiceSettings
@@ -83,7 +84,8 @@ class FunctionCalls:
             if answer.get("FunctionError"):
                 raise FunctionFailed(f"{function.function} failed: {_lambda_error(text)}")
             try:
-                return json.loads(text)
+                # Lambda's own runtime for Python writes NaN, which neither a store nor a manifest may hold.
+                return strict_json.loads(text)
             except (ValueError, RecursionError):
                 raise FunctionFailed(f"{function.function} returned no JSON") from None
 

@@ -9,7 +9,6 @@ Activation conditions are not looked at here: who starts a loop has decided that
 from __future__ import annotations
 
 import hashlib
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -18,7 +17,7 @@ from typing import Any
 from sqlalchemy import Connection, Row, delete, exists, insert, select, update
 from sqlalchemy.exc import IntegrityError
 
-from trueground.service.engine import audit_log, mturk
+from trueground.service.engine import audit_log, mturk, strict_json
 from trueground.service.engine.errors import Conflict, Invalid, NotFound
 from trueground.service.engine.flow_definitions import OPEN_LOOPS, find_flow
 from trueground.service.engine.flow_definitions import resource as flow_resource
@@ -174,7 +173,7 @@ def _flow_of(settings: ServiceSettings, arn: str) -> str:
 
 def _check_content(text: str) -> None:
     try:
-        content = json.loads(text, parse_constant=_no_constant)
+        content = strict_json.loads(text)
     except (ValueError, RecursionError) as error:
         raise Invalid(f"HumanLoopInput.InputContent is not JSON: {error}") from None
     if not isinstance(content, dict):
@@ -193,10 +192,6 @@ def _check_public(db: Database, settings: ServiceSettings, flow_name: str, reque
             return
     check_public_loop(request)
     mturk.check_funds(settings, flow.request, flow.request["HumanTaskConfig"]["NumberOfHumanWorkersPerDataObject"])
-
-
-def _no_constant(text: str) -> None:
-    raise ValueError(f"{text} is no JSON")
 
 
 def _store(

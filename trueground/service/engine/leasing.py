@@ -19,7 +19,7 @@ from typing import Any
 
 from trueground.service.engine import gold, queue_at_once
 from trueground.service.engine import queue_sql as sql
-from trueground.service.engine.assignment import Assignment, hold_off_end, own
+from trueground.service.engine.assignment import Assignment, hold_off_end, may_work, own
 from trueground.service.engine.memory import JobFacts, memory_of
 from trueground.service.store.batches import Batch, Steps, TryAgain
 from trueground.service.store.database import Database
@@ -70,9 +70,8 @@ def lease_object(db: Database, worker_id: str, job_id: int, position: int) -> As
     """Lease one certain object, or give back the lease that the worker has of it; ``None`` if it has no free place."""
 
     def run(batch: Batch) -> Assignment | None:
-        visible = {visible for visible, _name in memory_of(db).visible_jobs(worker_id)}
         facts = memory_of(db).find(job_id)
-        if job_id not in visible or facts is None or not _is_open(batch, facts):
+        if facts is None or not may_work(db, worker_id, job_id) or not _is_open(batch, facts):
             return None
         _place(batch, job_id, worker_id)
         for lease in _held(batch, facts, worker_id):

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import io
-import json
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
 from trueground.errors import InputError
 from trueground.manifests.check import ATTRIBUTE_CHARACTERS, LINE_CHARACTERS
+from trueground.service.engine import strict_json
 from trueground.service.engine.reading import reading
 from trueground.storage import Storage
 
@@ -73,7 +73,7 @@ def parse_line(
     if len(text) > LINE_CHARACTERS:
         raise wrong(f"the line has {len(text)} characters; {LINE_CHARACTERS} are allowed")
     try:
-        content = json.loads(text, parse_constant=_no_constant)
+        content = strict_json.loads(text)
     except (ValueError, RecursionError) as error:
         raise wrong(f"not a JSON object: {error}", hint="Write one JSON object on each line.") from None
     if not isinstance(content, dict):
@@ -109,7 +109,3 @@ def _check_source(storage: Storage, content: dict[str, Any], key: str, wrong: An
         # On this machine a look costs nothing; on S3 it would be a round trip for each object.
         if value.startswith("file:") and not storage.exists(value):
             raise wrong(f"there is no file {value}", key)
-
-
-def _no_constant(text: str) -> None:
-    raise ValueError(f"{text} is not JSON")

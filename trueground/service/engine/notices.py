@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import logging
 import smtplib
+import time
 import urllib.request
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -44,6 +45,8 @@ BETWEEN = timedelta(hours=1)
 AT_WORK = timedelta(minutes=15)
 """Who did something that recently needs no notice."""
 LOOK_SECONDS = 30.0
+RETRY_SECONDS = 900.0
+"""Before a notice is tried again that went out by no way."""
 LINK_SECONDS = 365 * 86_400.0
 PURPOSE = "notices"
 
@@ -66,6 +69,8 @@ class Notices(Background):
         super().__init__(db, LOOK_SECONDS)
         self._settings, self._signer = settings, signer
         self._topics = Topics(settings)
+        # When a person whose notice could not be sent is looked at again.
+        self._again: dict[str, float] = {}
         self._by_mail, self._by_post = letters.can_write(settings), bool(settings.notice_webhook)
 
     def tick(self) -> int:
@@ -76,9 +81,15 @@ class Notices(Background):
         for person in self._candidates():
             if not self.keep_lease():
                 break
+            if time.monotonic() < self._again.get(person.id, 0.0):
+                continue
             work = [job for job in progress.work_for(self._db, person.id) if job.available]
-            if work and self._is_new(person) and self._claim(person):
-                sent += self._send(person, work)
+            if not work or not self._is_new(person) or (claimed_at := self._claim(person)) is None:
+                continue
+            if self._send(person, work):
+                sent += 1
+            else:
+                self._give_back(person, claimed_at)
         return sent
 
     def _tell_topics(self) -> int:
@@ -168,30 +179,38 @@ class Notices(Background):
             newest, last = connection.scalar(mine), connection.scalar(at_work)
         return any(moment is not None and moment > person.noticed_at for moment in (newest, last))
 
-    def _claim(self, person: _Person) -> bool:
-        """Whether this process is the one to send it."""
+    def _claim(self, person: _Person) -> datetime | None:
+        """When this process took it upon itself to send it; ``None`` if another one does."""
+        at = now()
         before = workers.c.noticed_at
         unchanged = before.is_(None) if person.noticed_at is None else before == person.noticed_at
         with self._db.write() as connection:
             claimed = connection.execute(
                 update(workers)
                 .where(workers.c.id == person.id, unchanged, workers.c.notices_off_at.is_(None))
-                .values(noticed_at=now())
+                .values(noticed_at=at)
             )
-            return claimed.rowcount == 1
+            return at if claimed.rowcount == 1 else None
+
+    def _give_back(self, person: _Person, claimed_at: datetime) -> None:
+        """Let a notice that could not be sent be tried again later: else nobody would hear of that work any more."""
+        self._again[person.id] = time.monotonic() + RETRY_SECONDS
+        this = (workers.c.id == person.id) & (workers.c.noticed_at == claimed_at)
+        with self._db.write(routine=True) as connection:
+            connection.execute(update(workers).where(this).values(noticed_at=person.noticed_at))
 
     def _send(self, person: _Person, work: list[Work]) -> bool:
+        """Whether it went out by any way."""
         sent = False
-        try:
-            if self._by_mail and person.email:
-                self._write(person, work)
+        for wanted, way in ((self._by_mail and person.email, self._write), (self._by_post, self._post)):
+            if not wanted:
+                continue
+            try:
+                way(person, work)
                 sent = True
-            if self._by_post:
-                self._post(person, work)
-                sent = True
-        except (OSError, smtplib.SMTPException, InputError) as error:
-            # By id only: logs are kept longer than accounts.
-            log.warning("a notice to worker %s could not be sent: %s", person.id, error)
+            except (OSError, smtplib.SMTPException, InputError) as error:
+                # By id only: logs are kept longer than accounts.
+                log.warning("a notice to worker %s could not be sent: %s", person.id, error)
         return sent
 
     def _write(self, person: _Person, work: list[Work]) -> None:

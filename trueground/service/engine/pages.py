@@ -126,7 +126,7 @@ def _read(token: str, column: Column[Any], key_column: Column[Any], descending: 
         fits = isinstance(key, int) and abs(key) < 2**63 if key_column.type.python_type is int else _is_text(key)
         if not fits or not (isinstance(value, datetime) or _is_text(value)):
             raise ValueError
-    except (ValueError, TypeError):
+    except (ValueError, TypeError, RecursionError):
         raise Invalid("NextToken is not one of this list") from None
     return value, key
 

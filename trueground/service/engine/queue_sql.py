@@ -147,10 +147,20 @@ OTHERS_AT_IT = Statement("""
     SELECT count(*) FROM assignments
     WHERE job_id = :job AND position = :position AND state = 'leased' AND id != :id
 """)
-TEAM_SIZE = Statement("""
-    SELECT count(DISTINCT m.worker_id) FROM worker_groups AS m
-    JOIN workteam_groups AS g ON g.group_name = m.group_name WHERE g.workteam = :workteam
+NOT_ASKED_YET = Statement("""
+    SELECT m.worker_id FROM worker_groups AS m
+    JOIN workteam_groups AS g ON g.group_name = m.group_name
+    JOIN workers AS p ON p.id = m.worker_id
+    WHERE g.workteam = :workteam AND p.disabled_at IS NULL
+      AND NOT EXISTS (
+        SELECT 1 FROM job_workers AS w
+        WHERE w.job_id = :job AND w.worker_id = m.worker_id AND w.paused_at IS NOT NULL)
+      AND NOT EXISTS (
+        SELECT 1 FROM assignments AS a
+        WHERE a.job_id = :job AND a.position = :position AND a.worker_id = m.worker_id
+          AND a.state IN ('leased', 'submitted', 'declined', 'discarded'))
 """)
+ASK_NO_MORE = Statement("UPDATE data_objects SET free = 0 WHERE job_id = :job AND position = :position")
 # The states in these words, since SQLite uses the index of an object's assignments only then.
 REASONS = Statement("""
     SELECT reason FROM assignments WHERE job_id = :job AND position = :position AND state = 'declined'

@@ -2,8 +2,8 @@
 
 The numbers, which the guide repeats:
 
-- From one **address**, 20 failures are free; each one more doubles the wait before the next try, from 1 second up to
-  15 minutes.
+- From one **address** (of IPv6: from one /64), 20 failures are free; each one more doubles the wait before the next
+  try, from 1 second up to 15 minutes.
 - For one **user name**, from anywhere, 5 failures are free; each one more doubles the wait up to 1 minute. No more,
   because anybody can make somebody else wait by it.
 - A **browser** that the person has signed in with before (it carries a signed cookie) is counted by itself, with the
@@ -19,6 +19,7 @@ from __future__ import annotations
 import hashlib
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from ipaddress import IPv6Address, ip_address, ip_network
 
 from sqlalchemy import Connection, case, delete, select, update
 
@@ -63,7 +64,7 @@ class Try:
         self._name = _key("browser", browser) if browser else _key("name", username)
         self._limits = {self._name: NAME}
         if browser is None and address:
-            self._address = _key("address", address)
+            self._address = _key("address", _line_of(address))
             self._limits[self._address] = ADDRESS
 
     def begin(self) -> None:
@@ -107,6 +108,17 @@ def _wait(connection: Connection, key: str, limit: Limit) -> float:
     row = connection.execute(select(sign_in_failures).where(sign_in_failures.c.key == key).with_for_update()).one()
     since: datetime = row.since
     return (since + limit.wait(row.failures) - now()).total_seconds()
+
+
+def _line_of(address: str) -> str:
+    """What is counted as one address: of IPv6 a /64, which is what a single line has to choose from."""
+    try:
+        found = ip_address(address)
+    except ValueError:
+        return address
+    if isinstance(found, IPv6Address):
+        return str(found.ipv4_mapped or ip_network((found, 64), strict=False))
+    return str(found)
 
 
 def _key(kind: str, value: str) -> str:

@@ -155,7 +155,7 @@ def read_message(message_id: str, body: str, attribute: str) -> list[Pushed]:
     name = f"${attribute}-object-id"
     records = content.get("Records") if content is not None else None
     if isinstance(records, list):
-        files = [_file(record) for record in records]
+        files = [_file(record) for record in records if not _tells_of_less(record)]
         if all(file is not None for file in files):
             return [
                 Pushed(
@@ -167,6 +167,12 @@ def read_message(message_id: str, body: str, attribute: str) -> list[Pushed]:
                 for uri, sequencer in filter(None, files)
             ]
     return [Pushed(text, message_id, {ID_NAME: name, name: message_id}, must_be_kept=True)]
+
+
+def _tells_of_less(record: Any) -> bool:
+    """Whether S3 tells of something else than a new file: of one that is gone, for example."""
+    name = record.get("eventName") if isinstance(record, Mapping) else None
+    return isinstance(name, str) and not name.removeprefix("s3:").startswith("ObjectCreated:")
 
 
 def _file(record: Any) -> tuple[str, str] | None:
