@@ -10,7 +10,9 @@ from operators.connections import PROJECTS_FOLDER, data_root
 
 from trueground.errors import InputError
 from trueground.project import load_projects
+from trueground.review.project import load_review_projects
 
 _, mistakes = load_projects(PROJECTS_FOLDER, data_root=data_root())
-if mistakes:
-    raise InputError("\n".join(str(mistake) for mistake in mistakes.values()))
+_, of_reviews = load_review_projects(PROJECTS_FOLDER, data_root=data_root())
+if mistakes or of_reviews:
+    raise InputError("\n".join(str(mistake) for mistake in [*mistakes.values(), *of_reviews.values()]))

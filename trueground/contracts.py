@@ -64,6 +64,23 @@ class AuditExtra(AssetExtra):
     reviews: int = Field(description="judgements of all nights")
 
 
+class ReviewsExtra(AssetExtra):
+    """Predictions were reviewed: asset ``<project>-reviews``."""
+
+    version: Literal["trueground.reviews/1"] = Field("trueground.reviews/1", alias="schema")
+    project: str = Field(description="the review project")
+    reviews: str = Field(description="URI of the merged results, one JSON object a prediction")
+    table: str = Field(description="URI of the same as Parquet")
+    labels: str | None = Field(description="URI of the manifest of what people reviewed, where predictions are labels")
+    label_attribute: str | None = Field(description="the attribute of its lines that is the label")
+    objects: int = Field(description="predictions, without those set aside")
+    reviewed: int = Field(description="predictions that people were asked about")
+    accepted: int = Field(description="predictions that nobody was asked about")
+    changed: int = Field(description="predictions that people corrected")
+    unresolved: int = Field(description="predictions that nobody could tell about")
+    set_aside: int = Field(description="predictions that could not be judged")
+
+
 def read_extra(contract: type[Extra], extra: Any, *, asset: str) -> Extra:
     """What an asset event says.
 

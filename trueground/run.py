@@ -1,4 +1,4 @@
-"""One pass of a pipeline over a labeling project, and the folder in which its steps meet.
+"""One pass of a pipeline over a project, and the folder in which its steps meet.
 
 Steps hand each other files, never values: a step reads what earlier steps wrote and rewrites its own, so it can be
 repeated, and a run can be read years later without the program that made it.
@@ -15,22 +15,23 @@ from typing import Any
 from trueground import storage as paths
 from trueground.manifests import read_manifest, write_manifest
 from trueground.project import Project
+from trueground.project_files import ProjectFile
 from trueground.storage import Storage
 from trueground.tasks import task_type
 from trueground.tasks.base import DataObject, Label, TaskType
 
 
 @dataclass(frozen=True)
-class Run:
-    """A run of a project.
+class RunFolder:
+    """The folder of a run, and the files in it.
 
     Args:
-        project: the labeling project.
+        project: what the run is of.
         name: the run's own name, unique in the project; it becomes a folder name.
         storage: how to reach the files.
     """
 
-    project: Project
+    project: ProjectFile
     name: str
     storage: Storage
 
@@ -39,27 +40,9 @@ class Run:
         """The URI of the run's folder."""
         return paths.join(self.project.output, "runs", folder_name(self.name))
 
-    @property
-    def task_type(self) -> TaskType:
-        """What the project asks of people."""
-        return task_type(self.project.task.type)
-
-    @property
-    def categories(self) -> list[str]:
-        """The classes people choose from, in the order of their indices."""
-        return list(self.project.task.labels)
-
     def uri(self, *parts: str) -> str:
         """The URI of a file in the run's folder."""
         return paths.join(self.folder, *parts)
-
-    def objects(self) -> list[DataObject]:
-        """The data objects of this run, in manifest order."""
-        return list(read_manifest(self.storage, self.uri("input.manifest")))
-
-    def write_objects(self, lines: Iterable[DataObject], *parts: str) -> int:
-        """Write a manifest in the run's folder and return how many lines it has."""
-        return write_manifest(self.storage, self.uri(*parts), lines)
 
     def read_json(self, *parts: str) -> Any:
         """What a step wrote with :meth:`write_json`; ``None`` where it has not run."""
@@ -85,6 +68,31 @@ class Run:
         with self.storage.writer(self.uri(*parts)) as handle:
             for line in lines:
                 handle.write(json.dumps(line, ensure_ascii=False).encode("utf-8") + b"\n")
+
+
+@dataclass(frozen=True)
+class Run(RunFolder):
+    """A run of a labeling project."""
+
+    project: Project
+
+    @property
+    def task_type(self) -> TaskType:
+        """What the project asks of people."""
+        return task_type(self.project.task.type)
+
+    @property
+    def categories(self) -> list[str]:
+        """The classes people choose from, in the order of their indices."""
+        return list(self.project.task.labels)
+
+    def objects(self) -> list[DataObject]:
+        """The data objects of this run, in manifest order."""
+        return list(read_manifest(self.storage, self.uri("input.manifest")))
+
+    def write_objects(self, lines: Iterable[DataObject], *parts: str) -> int:
+        """Write a manifest in the run's folder and return how many lines it has."""
+        return write_manifest(self.storage, self.uri(*parts), lines)
 
     def read_labels(self, *parts: str) -> dict[str, Label]:
         """Labels by object key, in the order they were written."""

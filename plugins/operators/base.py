@@ -1,4 +1,4 @@
-"""What the operators of a labeling project share."""
+"""What the operators of a project share."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from airflow.sdk import Context
 
     from trueground.project import Project
+    from trueground.review.project import ReviewProject, ReviewRun
     from trueground.run import Run
 
 
@@ -56,3 +57,24 @@ class ProjectOperator(BaseOperator):
 
         project = self.read_project()
         return Run(project, self.run_name, storage_of(project.connection))
+
+
+class ReviewProjectOperator(ProjectOperator):
+    """A step of a review project's pipeline."""
+
+    def step(self, run: ReviewRun, context: Context) -> Any:
+        """What the operator does; returns a mapping of what later tasks need to know."""
+        raise NotImplementedError
+
+    def read_project(self) -> ReviewProject:
+        """The project as its file says now."""
+        from trueground.review.project import load_review_project
+
+        return load_review_project(PROJECTS_FOLDER / self.project, data_root=data_root())
+
+    def open_run(self) -> ReviewRun:
+        """The run's folder, reached with the project's connection."""
+        from trueground.review.project import ReviewRun
+
+        project = self.read_project()
+        return ReviewRun(project, self.run_name, storage_of(project.connection))

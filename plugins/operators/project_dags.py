@@ -1,4 +1,4 @@
-"""What the DAGs of a labeling project share."""
+"""What the DAGs of projects share."""
 
 from __future__ import annotations
 
@@ -7,11 +7,11 @@ from datetime import UTC, datetime
 from airflow.sdk import Asset
 
 from operators.connections import PROJECTS_FOLDER
-from trueground.project import Project
+from trueground.project_files import ProjectFile
 
 
-def project_asset(project: Project, kind: str) -> Asset:
-    """What a project's pipelines publish and wait for: its ``labels``, its ``audit``."""
+def project_asset(project: ProjectFile, kind: str) -> Asset:
+    """What a project's pipelines publish and wait for: its ``labels``, ``audit``, ``reviews``."""
     return Asset(name=f"{project.name}-{kind}", uri=f"x-trueground://{project.name}/{kind}")
 
 

@@ -58,7 +58,7 @@ def reviewed_fields(line: Mapping[str, Any], selected: Sequence[FormField], cont
     Raises:
         InputError: the answer has not the form of ``crowd-textract-analyze-document``.
     """
-    said, unknown = _said(content)
+    said, unknown = said_of_form(content)
     fields = []
     for field in selected:
         if field.block_ids[0] not in unknown:
@@ -76,7 +76,7 @@ def final_fields(line: Mapping[str, Any], selected: Sequence[FormField], content
     Raises:
         InputError: the answer has not the form of ``crowd-textract-analyze-document``.
     """
-    said, unknown = _said(content)
+    said, unknown = said_of_form(content)
     asked = {field.block_ids[0] for field in selected} - unknown
     read = form_fields(line["prediction"])
     kept = []
@@ -87,6 +87,26 @@ def final_fields(line: Mapping[str, Any], selected: Sequence[FormField], content
             kept.append(said[field.block_ids[0]])
     known = {field.block_ids[0] for field in read}
     return kept + [pair for name, pair in said.items() if name not in known]
+
+
+def said_of_form(content: Any) -> tuple[dict[str, tuple[str, str]], set[str]]:
+    """By the id of its key's block, what an answer says of each pair; and the ids of those nobody could read.
+
+    Raises:
+        InputError: the answer has not the form of ``crowd-textract-analyze-document``.
+    """
+    answer = content.get(TEXTRACT) if isinstance(content, Mapping) else None
+    blocks = answer.get("blocks") if isinstance(answer, Mapping) else None
+    if not isinstance(answer, Mapping) or not isinstance(blocks, list):
+        raise InputError("an answer about a form has a list of blocks", field=f"answerContent.{TEXTRACT}.blocks")
+    texts = {block.get("id"): str(block.get("text", "")) for block in blocks}
+    pairs = {}
+    for block in blocks:
+        if "KEY" in block.get("entityTypes", ()):
+            values = [name for relation in block.get("relationships", ()) if relation.get("type") == "VALUE"
+                      for name in relation.get("ids", ())]  # fmt: skip
+            pairs[block["id"]] = (texts[block["id"]], " ".join(texts.get(name, "") for name in values))
+    return pairs, set(answer.get("cannotTell", ()))
 
 
 def camel_case(value: Any) -> Any:
@@ -116,19 +136,3 @@ def _important_keys(node: Any) -> Iterator[dict[str, Any]]:
             aliases = parameters.get("ImportantFormKeyAliases", [])
             found.setdefault(key, {"importantFormKey": key, "importantFormKeyAliases": list(aliases)})
     yield from found.values()
-
-
-def _said(content: Any) -> tuple[dict[str, tuple[str, str]], set[str]]:
-    """By the id of its key's block, what an answer says of each pair; and the ids of those nobody could read."""
-    answer = content.get(TEXTRACT) if isinstance(content, Mapping) else None
-    blocks = answer.get("blocks") if isinstance(answer, Mapping) else None
-    if not isinstance(answer, Mapping) or not isinstance(blocks, list):
-        raise InputError("an answer about a form has a list of blocks", field=f"answerContent.{TEXTRACT}.blocks")
-    texts = {block.get("id"): str(block.get("text", "")) for block in blocks}
-    pairs = {}
-    for block in blocks:
-        if "KEY" in block.get("entityTypes", ()):
-            values = [name for relation in block.get("relationships", ()) if relation.get("type") == "VALUE"
-                      for name in relation.get("ids", ())]  # fmt: skip
-            pairs[block["id"]] = (texts[block["id"]], " ".join(texts.get(name, "") for name in values))
-    return pairs, set(answer.get("cannotTell", ()))

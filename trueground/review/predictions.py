@@ -35,6 +35,9 @@ def parse_prediction(raw: bytes) -> dict[str, Any]:
         raise InputError(f"not JSON: {error}") from None
     if not isinstance(line, dict):
         raise InputError("a JSON object is needed")
+    if "failure-reason" in line:
+        # Whoever was to make the prediction could not.
+        raise InputError(str(line["failure-reason"]))
     if not isinstance(line.get("id"), str) or not line["id"]:
         raise InputError("a text that is not empty is needed", field="id")
     if line.get("service") not in tuple(TYPES):

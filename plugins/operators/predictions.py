@@ -1,0 +1,97 @@
+"""Operators for predictions: make them or take them, one operator a kind of source, and choose which people review."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from airflow.sdk.exceptions import AirflowSkipException
+
+from operators.base import ReviewProjectOperator
+from operators.connections import PROJECTS_FOLDER, data_root
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from airflow.sdk import Context
+
+    from trueground.review.project import ReviewRun
+
+
+class PredictionsOperator(ReviewProjectOperator):
+    """Write a run's ``predictions.jsonl``. Subclasses write :meth:`predict`.
+
+    Returns:
+        ``predictions``: how many there are. The run is skipped where there are none.
+    """
+
+    def step(self, run: ReviewRun, context: Context) -> dict[str, Any]:
+        """Write them; skip the run where there is nothing to predict on."""
+        count = self.predict(run)
+        self.log.info("%d predictions", count)
+        if count == 0:
+            raise AirflowSkipException("there are no predictions")
+        return {"predictions": count}
+
+    def predict(self, run: ReviewRun) -> int:
+        """Write the prediction lines; returns how many."""
+        raise NotImplementedError
+
+
+class TakePredictionsOperator(PredictionsOperator):
+    """Take predictions that somebody else made, from JSON Lines or Parquet (source ``file``)."""
+
+    def predict(self, run: ReviewRun) -> int:
+        """Copy them, so that they stay what they were when they were reviewed."""
+        from trueground.review.predict import take_predictions
+
+        return take_predictions(run, run.project.source)
+
+
+class PredictWithModelOperator(PredictionsOperator):
+    """Predict with the current model of a labeling project (source ``model``)."""
+
+    def predict(self, run: ReviewRun) -> int:
+        """Predict on a manifest, or on all below a prefix."""
+        from trueground.project import load_project
+        from trueground.review.predict import predict_with_model
+
+        source = run.project.source
+        labeling = load_project(PROJECTS_FOLDER / source.project, data_root=data_root())
+        return predict_with_model(run, source, labeling)
+
+
+class ReadDocumentsOperator(PredictionsOperator):
+    """Read images of documents on this machine (source ``documents``)."""
+
+    def predict(self, run: ReviewRun) -> int:
+        """Read each; what cannot be read is set aside later, with the reason."""
+        from trueground.review.predict import read_documents
+
+        return read_documents(run, run.project.source)
+
+
+PREDICTIONS: Mapping[str, type[PredictionsOperator]] = {
+    "file": TakePredictionsOperator,
+    "model": PredictWithModelOperator,
+    "documents": ReadDocumentsOperator,
+}
+"""The operator of each kind of source."""
+
+
+class ChoosePredictionsToReviewOperator(ReviewProjectOperator):
+    """Evaluate the project's activation conditions: ``to-review``, ``accepted`` and ``set-aside`` of the run's folder.
+
+    Returns:
+        How many predictions went where.
+    """
+
+    def step(self, run: ReviewRun, context: Context) -> dict[str, Any]:
+        """Choose."""
+        from trueground.review.choose import choose_reviews
+
+        conditions = run.project.parsed_conditions()
+        chosen = choose_reviews(run.storage, run.uri("predictions.jsonl"), conditions, run.folder)
+        if chosen.set_aside:
+            self.log.warning("%d predictions cannot be judged: %s", chosen.set_aside, run.uri("set-aside.jsonl"))
+        self.log.info("%s", chosen)
+        return {"to_review": chosen.to_review, "accepted": chosen.accepted, "set_aside": chosen.set_aside}

@@ -1,0 +1,170 @@
+"""Make the predictions of a review run, or take those that somebody made: its ``predictions.jsonl``.
+
+An object that cannot be predicted on gets a line with a ``failure-reason``; choosing sets it aside.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator
+from itertools import islice
+from typing import TYPE_CHECKING, Any, Literal
+
+from trueground import storage as paths
+from trueground.errors import InputError
+from trueground.manifests import build_manifest, object_key, read_manifest
+from trueground.manifests.write import encoded
+from trueground.project import Data, Project
+from trueground.review.predictions import read_lines
+from trueground.review.project import ReviewRun
+from trueground.review.sources import DocumentsSource, FileSource, ModelSource
+from trueground.run import Run
+from trueground.storage import Storage
+from trueground.tasks.base import DataObject
+
+if TYPE_CHECKING:
+    from trueground.autolabel.model import LabelModel
+
+AT_ONCE = 256
+"""Objects whose features are in memory at a time."""
+_OWN_COLUMNS = ("id", "source", "source-ref", "service", "prediction")
+
+
+def take_predictions(run: ReviewRun, source: FileSource) -> int:
+    """Take predictions from JSON Lines, or from Parquet; returns how many.
+
+    In Parquet the columns are the fields of a prediction line; those that a line does not have (``label``,
+    ``confidence``, ``probabilities``, whatever conditions look at) are the prediction's, unless there is a column
+    ``prediction``. ``prediction`` and ``probabilities`` may be structs, maps, or JSON as text.
+
+    Raises:
+        InputError: there is no such file, or it is no Parquet.
+    """
+    if not source.predictions.endswith(".parquet"):
+        raw = (line for _, line in read_lines(run.storage, source.predictions))
+        return _write(run, (line.rstrip(b"\r\n") for line in raw))
+    return _write(run, map(encoded, _rows(run.storage, source)))
+
+
+def predict_with_model(run: ReviewRun, source: ModelSource, labeling: Project) -> int:
+    """Predict with the current model of a labeling project; returns on how many objects.
+
+    Args:
+        run: the review run.
+        source: which objects.
+        labeling: the labeling project.
+
+    Raises:
+        InputError: there is no model yet, or it knows classes that reviewers could not choose.
+    """
+    model = _current_model(run.storage, labeling)
+    unknown = set(model.classes_.tolist()) - set(run.project.labels)
+    if unknown:
+        raise InputError(
+            f"the model of {labeling.name} knows {', '.join(sorted(unknown))}, which reviewers cannot choose",
+            field="labels",
+        )
+    return _write(run, map(encoded, _predicted(run, source, labeling, model)))
+
+
+def read_documents(run: ReviewRun, source: DocumentsSource) -> int:
+    """Read documents on this machine; returns how many there are."""
+    from trueground.documents import read_document
+
+    def read(line: DataObject) -> dict[str, Any]:
+        found = {"id": object_key(line), "source-ref": line.get("source-ref"), "service": source.service}
+        try:
+            return found | {"prediction": read_document(run.storage.read_bytes(line["source-ref"]))}
+        except (InputError, OSError, KeyError) as error:
+            return found | {"failure-reason": str(error)}
+
+    return _write(run, (encoded(read(line)) for line in objects_of(run, source, "image")))
+
+
+def objects_of(run: ReviewRun, data: Data, media: Literal["image", "text"]) -> Iterator[DataObject]:
+    """The objects to predict on: of a manifest, or all below a prefix, as they are when the run begins."""
+    manifest = data.manifest
+    if data.prefix is not None:
+        manifest = run.uri("input.manifest")
+        if not run.storage.exists(manifest):
+            build_manifest(run.storage, data.prefix, manifest, media=media)
+    assert manifest is not None
+    yield from read_manifest(run.storage, manifest)
+
+
+def _current_model(storage: Storage, labeling: Project) -> LabelModel:
+    from trueground.autolabel.model import LabelModel
+
+    uri = paths.join(labeling.output, "models", "champion.skops")
+    if not storage.exists(uri):
+        hint = "It gets one when its labels are published."
+        raise InputError(f"{labeling.name} has no model yet", file=uri, field="source.project", hint=hint)
+    return LabelModel.from_bytes(storage.read_bytes(uri))
+
+
+def _predicted(run: ReviewRun, source: ModelSource, labeling: Project, model: LabelModel) -> Iterator[dict[str, Any]]:
+    from trueground.autolabel.rounds import compute_features
+
+    of_labeling = Run(labeling, run.name, run.storage)
+    objects = objects_of(run, source, of_labeling.task_type.media)
+    key = of_labeling.task_type.source_key
+    classes = model.classes_.tolist()
+    while some := list(islice(objects, AT_ONCE)):
+        for line, shares in zip(some, model.predict_proba(compute_features(of_labeling, some)), strict=True):
+            best = int(shares.argmax())
+            yield {
+                "id": object_key(line),
+                key: line[key],
+                "service": source.service,
+                "prediction": {
+                    "label": classes[best],
+                    "confidence": float(shares[best]),
+                    "probabilities": dict(zip(classes, map(float, shares), strict=True)),
+                },
+            }
+
+
+def _rows(storage: Storage, source: FileSource) -> Iterator[dict[str, Any]]:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    try:
+        handle = storage.open(source.predictions)
+    except FileNotFoundError:
+        raise InputError("there is no such file of predictions", file=source.predictions) from None
+    with handle:
+        try:
+            for batch in pq.ParquetFile(handle).iter_batches(AT_ONCE):
+                for row in batch.to_pylist(maps_as_pydicts="strict"):
+                    yield _line_of(row, source)
+        except (pa.ArrowException, OSError) as error:
+            raise InputError(f"this is no Parquet file: {error}", file=source.predictions) from None
+
+
+def _line_of(row: dict[str, Any], source: FileSource) -> dict[str, Any]:
+    # Dates and decimals become text.
+    given = {name: value for name, value in json.loads(json.dumps(row, default=str)).items() if value is not None}
+    line = {"service": source.service, **{name: given[name] for name in _OWN_COLUMNS if name in given}}
+    if "prediction" not in line:
+        line["prediction"] = {name: _plain(value) for name, value in given.items() if name not in _OWN_COLUMNS}
+    line["prediction"] = _plain(line["prediction"])
+    return line
+
+
+def _plain(value: Any) -> Any:
+    """An object that was kept as text."""
+    if isinstance(value, str) and value.startswith("{"):
+        try:
+            return json.loads(value)
+        except ValueError:
+            return value
+    return value
+
+
+def _write(run: ReviewRun, lines: Iterable[bytes]) -> int:
+    count = 0
+    with run.storage.writer(run.uri("predictions.jsonl")) as handle:
+        for line in lines:
+            handle.write(line + b"\n")
+            count += 1
+    return count
