@@ -12,14 +12,19 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from sqlalchemy import Row, insert, select, update
+from sqlalchemy import Row, func, insert, select, update
+from typer.testing import CliRunner
 
-from trueground.service.engine import answering, leasing, own_work
+from trueground.cli import app
+from trueground.service.engine import answering, erasure, leasing, own_work
+from trueground.service.engine.errors import Invalid
 from trueground.service.engine.finisher import Finisher
 from trueground.service.engine.output import Output
+from trueground.service.engine.rebuilding import rebuild_output
 from trueground.service.settings import ServiceSettings
 from trueground.service.store.database import Database
-from trueground.service.store.tables import answers, assignments, data_objects, labeling_jobs
+from trueground.service.store.tables import answers, assignments, data_objects, job_workers, labeling_jobs
+from trueground.storage import file_uri
 
 MakeJob = Callable[..., str]
 People = Callable[[int], list[str]]
@@ -108,6 +113,56 @@ def test_the_output_can_be_made_again_from_the_store_alone(
     if functions != "own":
         assert again == before
     assert len(calls) == (1 if functions == "own" else 0)
+
+
+def test_the_output_of_an_eventful_job_is_rebuilt_byte_for_byte(
+    store: Database, store_url: str, settings: ServiceSettings, people: People, stored_job: MakeJob
+) -> None:
+    """Gold objects, a worker paused for them and asked again, declined and edited answers, more workers where unsure,
+    and at last an erased person.
+    """
+    picture = settings.data_root / "gold.png"
+    picture.write_bytes(b"any")
+    known = {"source-ref": file_uri(picture), "animal": 1, "animal-metadata": {"class-name": "dog"}}
+    (settings.data_root / "gold.manifest").write_text(6 * (json.dumps(known) + "\n"))
+    asked = {"gold": file_uri(settings.data_root / "gold.manifest"), "gold-share": "0.5", "gold-limit": "0.9"}
+    asked |= {"gold-policy": "ask-again", "workers-max": "3"}
+    tags = [{"Key": f"trueground:{key}", "Value": value} for key, value in asked.items()]
+    stored_job(objects=40, workers=1, Tags=tags)
+    good, bad, unsure, spare = people(4)
+    dark = leasing.lease_object(store, unsure, job_row(store).id, 4)
+    assert dark is not None
+    answering.decline(store, dark.id, unsure, "too dark")
+    finisher = Finisher(store, settings.storage(), replace(settings, poll_interval=0.0))
+    for number, worker in enumerate(4 * [bad, good, unsure, spare]):
+        while (lease := leasing.next_assignment(store, worker)) is not None:
+            right = "dog" if worker in (good, spare) or lease.position % 3 else "cat"
+            if worker == unsure and lease.position == 4:
+                answering.decline(store, lease.id, worker, "too dark")
+                continue
+            given = {"crowd-image-classifier": {"label": "bird" if worker == bad else right}}
+            answering.submit_answer(store, lease.id, worker, given, 1.0)
+            if worker == good and lease.position % 5 == 0:
+                own_work.edit_answer(store, lease.id, worker, given | {"note": number}, 1.0)
+        finisher.tick()
+    assert finish(store, settings) == "Completed"
+    with store.read() as connection:
+        seen = set(connection.scalars(select(assignments.c.state)))
+        assert seen == {"submitted", "discarded", "declined"}
+        assert connection.scalar(select(func.max(answers.c.revision))) == 1
+        assert connection.scalar(select(func.max(data_objects.c.wanted))) > 1
+        assert connection.scalar(select(job_workers.c.paused_at).where(job_workers.c.worker_id == bad)) is not None
+    assert erasure.rewrite_files(store, settings.storage(), erasure.erase(store, "worker-0")) > 0
+    before = files(settings)
+    shutil.rmtree(settings.data_root / "out")
+    options = ["--home", str(settings.home), "--data-root", str(settings.data_root), "--store", store_url]
+    result = CliRunner().invoke(app, ["output", "rebuild", "animals", *options])
+    manifest = settings.data_root / "out/animals/manifests/output/output.manifest"
+    assert result.output == f"{file_uri(manifest)}\n"
+    assert files(settings) == before
+    stored_job("begun", objects=1)
+    with pytest.raises(Invalid, match="is InProgress"):
+        rebuild_output(store, settings.storage(), settings, "begun")
 
 
 def test_of_each_answer_the_last_edit_counts_and_its_file_keeps_its_name(

@@ -17,8 +17,8 @@ from sqlalchemy import select, update
 
 from tests.moto_server import MotoServer, serve_moto
 from tests.service.running import RunningService
-from trueground.service.engine import stream_source, streaming, topics
-from trueground.service.engine.errors import Invalid
+from trueground.service.engine import answering, leasing, own_work, stream_source, streaming, topics
+from trueground.service.engine.errors import Closed, Invalid
 from trueground.service.engine.finisher import Finisher
 from trueground.service.engine.streaming import Pushed
 from trueground.service.settings import ServiceSettings
@@ -242,6 +242,26 @@ def test_an_object_that_nobody_answers_in_time_fails_and_the_job_goes_on(
             "waiting", "failed",
         ]  # fmt: skip
         assert connection.scalar(select(labeling_jobs.c.ended_at)) is None
+
+
+def test_a_task_that_was_put_aside_is_over_with_its_object(
+    store: Database, settings: ServiceSettings, people: Callable[[int], list[str]], stored_job: Any
+) -> None:
+    (ann,) = people(1)
+    stored_job(objects=1, Tags=YES)
+    lease = leasing.next_assignment(store, ann)
+    assert lease is not None
+    own_work.pause(store, lease.id, ann)
+    with store.write() as connection:
+        connection.execute(update(data_objects).values(available_until=now()))
+    Finisher(store, settings.storage(), settings).tick()
+    assert own_work.paused_assignments(store, ann) == []
+    with pytest.raises(Closed, match="time for this task is over"):
+        own_work.resume(store, lease.id, ann)
+    with pytest.raises(Closed, match="time for this task is over"):
+        answering.submit_answer(store, lease.id, ann, {"crowd-image-classifier": {"label": "dog"}}, 1.0)
+    with store.read() as connection:
+        assert connection.execute(select(data_objects.c.state, data_objects.c.answers)).one() == ("failed", 0)
 
 
 def test_messages_of_every_kind_are_read() -> None:

@@ -6,7 +6,7 @@ import sys
 
 import typer
 
-from trueground.cli import access, consolidate, manifest, people, review, serve, simulate, webhooks
+from trueground.cli import access, consolidate, manifest, output, people, review, serve, simulate, webhooks
 from trueground.cli.store import user
 from trueground.errors import TruegroundError
 from trueground.service.engine.audit_log import Actor, acting
@@ -22,6 +22,7 @@ app.command("serve")(serve.serve)
 app.add_typer(people.workers, name="worker")
 app.add_typer(access.teams, name="team")
 app.add_typer(people.vendors, name="vendor")
+app.add_typer(output.output, name="output")
 app.command("audit")(people.audit)
 app.add_typer(access.keys, name="keys")
 app.add_typer(webhooks.webhooks, name="webhooks")

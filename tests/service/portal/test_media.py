@@ -138,9 +138,20 @@ def test_a_task_shows_the_files_it_names_and_what_lies_below_a_folder_it_names(t
     (tmp_path / "scene").mkdir()
     (tmp_path / "scene" / "out").symlink_to(tmp_path / "other")
     storage, here = Storage(tmp_path), file_uri(tmp_path)
-    line = {"source-ref": f"{here}/a.png", "frames": [{"prefix": f"{here}/scene/"}], "mask": "see s3://b/m.png here"}
+    line = {
+        "source-ref": f"{here}/a.png",
+        "frames": [{"prefix": f"{here}/scene/"}],
+        "mask": "see s3://b/m.png here s3://b/c/",
+    }
     named = NamedFiles(storage, line, f'<img src="{{{{ "{here}/logo.png" | grant_read_access }}}}">')
-    for uri in (f"{here}/a.png", f"{here}/scene/7.jpg", f"{here}/logo.png", "s3://b/m.png", f"{here}/x/../a.png"):
+    for uri in (
+        f"{here}/a.png",
+        f"{here}/scene/7.jpg",
+        f"{here}/logo.png",
+        "s3://b/m.png",
+        "s3://b/c/1.png",
+        f"{here}/x/../a.png",
+    ):
         named.check(uri)
     for uri in (
         f"{here}/b.png",
@@ -150,6 +161,7 @@ def test_a_task_shows_the_files_it_names_and_what_lies_below_a_folder_it_names(t
         f"{here}/scene/%2e%2e/b.png",
         f"{here}/scene/out/b.png",
         "s3://b/n.png",
+        "s3://b/c/../n.png",
     ):
         with pytest.raises(InputError, match="neither its task nor itself names"):
             named.check(uri)

@@ -213,8 +213,8 @@ def edit_answer(db: Database, assignment_id: str, worker_id: str, content: Mappi
             **mine.object,
             worker=worker_id,
             content=text,
-            # The time of the first look and of this one.
-            seconds=before + float(seconds),
+            # The time of the first look and of this one; no more than has passed, whatever the page says.
+            seconds=min(before + float(seconds), (batch.now - batch.time(accepted_at)).total_seconds()),
             accepted_at=batch.time(accepted_at),
             now=batch.now,
         )

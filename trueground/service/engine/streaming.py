@@ -20,7 +20,7 @@ from trueground.service.engine.manifest import Line, parse_line
 from trueground.service.engine.preparation import must_be_prepared
 from trueground.service.settings import ServiceSettings
 from trueground.service.store.database import Database, now
-from trueground.service.store.tables import data_objects, labeling_jobs
+from trueground.service.store.tables import IS_LEASED, assignments, data_objects, labeling_jobs
 from trueground.storage import Storage
 
 ID_NAME = "dataset-objectid-attribute-name"
@@ -161,6 +161,10 @@ def expire_objects(db: Database, job_id: int) -> None:
     with db.write(routine=True) as connection:
         # The queue holds the job's row while it changes an object.
         connection.execute(select(labeling_jobs.c.id).where(labeling_jobs.c.id == job_id).with_for_update())
+        # Those that were put aside run longer than their objects.
+        these = assignments.c.position.in_(select(data_objects.c.position).where(late))
+        held = (assignments.c.job_id == job_id) & IS_LEASED & these
+        connection.execute(update(assignments).where(held).values(state="expired"))
         connection.execute(update(data_objects).where(late).values(**end_of_open_objects(EXPIRED)))
 
 

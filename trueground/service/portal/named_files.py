@@ -31,7 +31,9 @@ class NamedFiles:
     def check(self, uri: str) -> None:
         """Raise :class:`InputError` where nothing names this file, or what the storage raises for it."""
         place = self._storage.place(uri)
-        if place in self._places or any(place.startswith(f"{named.rstrip('/')}/") for named in self._places):
+        # In a key of S3 ".." means nothing, but a proxy before it may follow it all the same.
+        below = ".." not in place.split("/") and any(place.startswith(f"{n.rstrip('/')}/") for n in self._places)
+        if place in self._places or below:
             return
         raise InputError(
             "the template asks for a file that neither its task nor itself names",
