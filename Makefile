@@ -11,13 +11,16 @@ QUICK := not slow and not browser and not airflow
 unexport PYTHONDONTWRITEBYTECODE
 export AIRFLOW_HOME := $(CURDIR)/.airflow
 
-.PHONY: help demo up test test-fast lint bench lock clean
+.PHONY: help demo demo-review up test test-fast lint bench lock clean
 
 help:  ## what there is to make
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1\t\2/' | expand -t 20
 
 demo: $(VENV)/.installed  ## label 1,797 real digits end to end, with simulated people
 	$(BIN)/python -m demo
+
+demo-review: $(VENV)/.installed-documents  ## read invoices by OCR, review them with simulated people, learn from it
+	$(BIN)/python -m demo.review
 
 up: $(VENV)/.installed  ## start Airflow and the portal for people, until Ctrl-C
 	$(BIN)/python -m demo up
@@ -54,6 +57,10 @@ $(VENV)/bin/uv:
 # requirements.txt holds the exact version of everything; the extras choose what of it is installed.
 $(VENV)/.installed: pyproject.toml requirements.txt | $(VENV)/bin/uv
 	$(BIN)/uv pip install -q --python $(BIN)/python --compile-bytecode -c requirements.txt -e .
+	touch $@
+
+$(VENV)/.installed-documents: $(VENV)/.installed
+	$(BIN)/uv pip install -q --python $(BIN)/python --compile-bytecode -c requirements.txt -e '.[documents]'
 	touch $@
 
 $(VENV)/.installed-test: $(VENV)/.installed

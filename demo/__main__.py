@@ -9,13 +9,13 @@ import sys
 import time
 from datetime import UTC, datetime
 from pathlib import Path
-from types import FrameType
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
-from demo.airflow import ROOT, LocalAirflow, StartError
+from demo.airflow import ROOT, LocalAirflow
 from demo.digits import read_truth, write_digits
 from demo.people import SimulatedPeople
+from demo.processes import StartError, interrupt
 from demo.progress import RunFailed, follow, result_of, trigger, wait_for_run
 
 DATA = ROOT / "data"
@@ -29,7 +29,7 @@ def main() -> int:
     parser.add_argument("command", nargs="?", choices=("run", "up"), default="run")
     parser.add_argument("--port", type=int, default=8080, help="the first port to try")
     options = parser.parse_args()
-    signal.signal(signal.SIGTERM, _interrupt)
+    signal.signal(signal.SIGTERM, interrupt)
     try:
         print("Preparing: 1,797 digits as pictures, Airflow's database, the labeling service's store …", flush=True)
         count = write_digits(DATA / "digits" / "images", TRUTH)
@@ -113,10 +113,6 @@ def tell_results(published: dict[str, Any], truth: dict[str, str], count: int) -
 
 def _path(uri: str) -> Path:
     return Path(unquote(urlsplit(uri).path))
-
-
-def _interrupt(number: int, frame: FrameType | None) -> None:
-    raise KeyboardInterrupt
 
 
 if __name__ == "__main__":

@@ -6,14 +6,11 @@ ends with the program that started it.
 
 from __future__ import annotations
 
-import configparser
 import contextlib
-import ctypes
 import json
 import os
 import secrets
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -23,6 +20,7 @@ from typing import Any
 
 import httpx
 
+from demo.processes import StartError, access_key, end_with_parent, free_port, signal_group
 from trueground.service.engine import first_start
 from trueground.service.security import SecretBox
 from trueground.service.settings import ServiceSettings
@@ -39,21 +37,6 @@ START_LIMIT = 300.0
 """Seconds until a component must be healthy: a cold machine compiles thousands of modules first."""
 STOP_LIMIT = 30.0
 PREFIX = "/trueground"
-
-
-class StartError(RuntimeError):
-    """A component of Airflow did not start; the message ends with the last lines of its log."""
-
-
-def free_port(first: int) -> int:
-    """The first port from ``first`` on that nobody listens on."""
-    for port in range(first, first + 200):
-        with socket.socket() as probe:
-            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            with contextlib.suppress(OSError):
-                probe.bind(("127.0.0.1", port))
-                return port
-    raise StartError(f"no free port between {first} and {first + 200}")
 
 
 class LocalAirflow:
@@ -152,18 +135,18 @@ class LocalAirflow:
 
     def kill(self, name: str) -> None:
         """SIGKILL a component with all that it started, as a power cut would."""
-        _signal_group(self.processes.pop(name), signal.SIGKILL)
+        signal_group(self.processes.pop(name), signal.SIGKILL)
 
     def stop(self) -> None:
         """Stop everything: asked politely first, then killed."""
         for process in self.processes.values():
-            _signal_group(process, signal.SIGTERM)
+            signal_group(process, signal.SIGTERM)
         deadline = time.monotonic() + STOP_LIMIT
         for process in self.processes.values():
             with contextlib.suppress(subprocess.TimeoutExpired):
                 process.wait(max(0.1, deadline - time.monotonic()))
         for process in self.processes.values():
-            _signal_group(process, signal.SIGKILL)
+            signal_group(process, signal.SIGKILL)
         self.processes.clear()
 
     @contextlib.contextmanager
@@ -229,9 +212,7 @@ class LocalAirflow:
 
     def keys(self) -> dict[str, str]:
         """The access key that the service made at its first start."""
-        file = configparser.ConfigParser()
-        file.read(ServiceSettings(home=self.trueground_home).credentials_file)
-        return dict(file[first_start.PROFILE])
+        return access_key(ServiceSettings(home=self.trueground_home).credentials_file)
 
     def connection(self) -> dict[str, Any]:
         """The Airflow connection `trueground`: where the labeling service is and the key to it."""
@@ -293,16 +274,3 @@ class LocalAirflow:
     def _tail(self, name: str, lines: int = 30) -> str:
         file = self.log_file(name)
         return "\n".join(file.read_text(errors="replace").splitlines()[-lines:]) if file.exists() else ""
-
-
-def _signal_group(process: subprocess.Popen[bytes], number: int) -> None:
-    with contextlib.suppress(ProcessLookupError):
-        os.killpg(process.pid, number)
-    if number == signal.SIGKILL:
-        process.wait()
-
-
-def end_with_parent() -> None:
-    """Have the kernel stop this process when its parent dies, however that happens (Linux)."""
-    parent_death_signal = 1
-    ctypes.CDLL(None).prctl(parent_death_signal, signal.SIGTERM)

@@ -9,8 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from demo.airflow import LocalAirflow, free_port
+from demo.airflow import LocalAirflow
 from demo.digits import read_truth, write_digits
+from demo.processes import free_port
 
 
 @pytest.fixture

@@ -86,11 +86,11 @@ def test_a_file_is_named_as_aws_does_where_it_is_on_s3_and_by_its_uri_elsewhere(
 def test_an_answer_says_of_each_field_what_it_is_that_it_is_none_or_that_nobody_could_read_it() -> None:
     given = line()
     selected = decide(given).selected
-    said = reviewed_fields(given, selected, answer(("key2", "Total:", "20")))
+    said = reviewed_fields(selected, answer(("key2", "Total:", "20")))
     assert [(field.read.key, field.key, field.value) for field in said] == [
         ("Total:", "Total:", "20"), ("Net:", None, None),
     ]  # fmt: skip
-    unread = reviewed_fields(given, selected, answer(("key2", "Total:", "2"), ("key3", "Net:", "3"), unknown=("key3",)))
+    unread = reviewed_fields(selected, answer(("key2", "Total:", "2"), ("key3", "Net:", "3"), unknown=("key3",)))
     assert [field.read.key for field in unread] == ["Total:"]
 
 

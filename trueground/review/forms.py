@@ -47,11 +47,10 @@ def form_input(line: Mapping[str, Any], decision: Decision) -> dict[str, Any]:
     }
 
 
-def reviewed_fields(line: Mapping[str, Any], selected: Sequence[FormField], content: Any) -> list[ReviewedField]:
+def reviewed_fields(selected: Sequence[FormField], content: Any) -> list[ReviewedField]:
     """What one reviewer said of each field they were asked about. A field nobody could read is left out.
 
     Args:
-        line: the prediction line.
         selected: the fields they were asked about.
         content: ``answerContent`` of their answer.
 
