@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from trueground.contracts import AssetExtra, AuditExtra, LabelsExtra, ReviewsExtra, read_extra
+from trueground.contracts import AssetExtra, AuditExtra, LabelsExtra, ModelExtra, ReviewsExtra, read_extra
 from trueground.errors import InputError
 
 DOCS = Path(__file__).parents[1] / "docs/asset-contract.md"
@@ -44,7 +44,7 @@ def test_another_version_and_a_wrong_value_are_refused(change: Any, field: str |
     assert caught.value.field == field
 
 
-@pytest.mark.parametrize("contract", [LabelsExtra, AuditExtra, ReviewsExtra])
+@pytest.mark.parametrize("contract", [LabelsExtra, AuditExtra, ReviewsExtra, ModelExtra])
 def test_the_page_names_the_fields_of_each_contract(contract: type[AssetExtra]) -> None:
     version = contract.model_fields["version"].default
     section = DOCS.read_text().partition(f"## `{version}`\n")[2].partition("\n## ")[0]

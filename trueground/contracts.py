@@ -81,6 +81,24 @@ class ReviewsExtra(AssetExtra):
     set_aside: int = Field(description="predictions that could not be judged")
 
 
+class ModelExtra(AssetExtra):
+    """Another model became the current one: asset ``<project>-model``."""
+
+    version: Literal["trueground.model/1"] = Field("trueground.model/1", alias="schema")
+    name: str = Field(description="the model's name in the registry")
+    model: str = Field(description="URI of the model file; it never changes")
+    record: str = Field(description="URI of its record: data, metrics, comparison")
+    card: str = Field(description="URI of its card")
+    trainer: str = Field(description="what trained it")
+    labels: list[str] = Field(description="URIs of the label sets it was trained on")
+    accuracy: float | None = Field(description="share of the test objects that it is right about")
+    lower: float | None = Field(description="lower limit of that, of a 95 % interval")
+    upper: float | None = Field(description="upper limit of that")
+    tested_on: int | None = Field(description="test objects, all labeled by people")
+    previous: str | None = Field(description="the model that a rollback leads to")
+    reason: str = Field(description="why it became current")
+
+
 def read_extra(contract: type[Extra], extra: Any, *, asset: str) -> Extra:
     """What an asset event says.
 

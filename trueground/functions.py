@@ -39,13 +39,10 @@ fails them too, but cannot be ended from outside: it should have its own time li
 
 from __future__ import annotations
 
-import importlib
-import os
 from collections.abc import Callable, Mapping
-from importlib.metadata import entry_points
 from typing import Any
 
-from trueground.errors import InputError
+from trueground.entry_points import load_registered, registered
 
 GROUP = "trueground.functions"
 VARIABLE = "TRUEGROUND_FUNCTIONS"
@@ -55,34 +52,9 @@ AnnotationFunction = Callable[[dict[str, Any]], Any]
 
 def registered_functions() -> Mapping[str, str]:
     """The functions of this installation: name to ``module:attribute``."""
-    found = {point.name: point.value for point in entry_points(group=GROUP)}
-    for item in filter(None, (part.strip() for part in os.environ.get(VARIABLE, "").split(","))):
-        name, _, value = item.partition("=")
-        if not name or ":" not in value:
-            raise InputError(f"{item!r} is not name=module:attribute", field=VARIABLE)
-        found[name] = value
-    return found
+    return registered(GROUP, VARIABLE)
 
 
 def load_function(name: str) -> AnnotationFunction:
     """A registered function. Raises :class:`InputError` that says why there is none."""
-    functions = registered_functions()
-    if name not in functions:
-        known = ", ".join(sorted(functions)) or "none"
-        raise InputError(
-            f"no function {name!r} is registered with this service (registered: {known})",
-            hint=f"Register it as an entry point of the group {GROUP}.",
-        )
-    module, _, attribute = functions[name].partition(":")
-    try:
-        function: Any = importlib.import_module(module)
-        for part in attribute.split("."):
-            function = getattr(function, part)
-    except Exception as error:
-        raise InputError(
-            f"the function {name!r} cannot be loaded from {functions[name]!r}: {type(error).__name__}: {error}"
-        ) from error
-    if not callable(function):
-        raise InputError(f"the function {name!r} is not callable: {functions[name]!r} is a {type(function).__name__}")
-    loaded: AnnotationFunction = function
-    return loaded
+    return load_registered(name, GROUP, VARIABLE, what="function")

@@ -14,6 +14,7 @@ from typing import Annotated, Literal
 from pydantic import Field, field_validator, model_validator
 
 from trueground.errors import InputError
+from trueground.models.settings import RetrainSettings
 from trueground.project_files import ProjectFile, ProjectPart, check_label_attribute, read_project, read_projects
 from trueground.review.audit_settings import AuditSettings
 from trueground.tasks import task_types
@@ -146,13 +147,6 @@ class Approval(ProjectPart):
     users: tuple[str, ...] = ()
 
 
-class Retrain(ProjectPart):
-    """Whether published labels train a model, and the share of objects it is tested on."""
-
-    enabled: bool = True
-    test_share: SHARE = 0.2
-
-
 class Project(ProjectFile):
     """A labeling project. URIs are absolute once it is loaded."""
 
@@ -165,7 +159,7 @@ class Project(ProjectFile):
     auto_label: AutoLabel = AutoLabel()
     verification: VerificationSettings = VerificationSettings()
     approval: Approval = Approval()
-    retrain: Retrain = Retrain()
+    retrain: RetrainSettings = RetrainSettings()
     audit: AuditSettings = AuditSettings()
 
     @model_validator(mode="after")

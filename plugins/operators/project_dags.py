@@ -11,8 +11,13 @@ from trueground.project_files import ProjectFile
 
 
 def project_asset(project: ProjectFile, kind: str) -> Asset:
-    """What a project's pipelines publish and wait for: its ``labels``, ``audit``, ``reviews``."""
-    return Asset(name=f"{project.name}-{kind}", uri=f"x-trueground://{project.name}/{kind}")
+    """What a project's pipelines publish and wait for: its ``labels``, ``audit``, ``reviews``, ``model``."""
+    return named_asset(project.name, kind)
+
+
+def named_asset(project: str, kind: str) -> Asset:
+    """The same of a project that is known by its name only."""
+    return Asset(name=f"{project}-{kind}", uri=f"x-trueground://{project}/{kind}")
 
 
 def first_night(file: str) -> datetime:

@@ -1,35 +1,165 @@
-"""Operator that trains a project's model on a published label set."""
+"""Operators that retrain a project's model: note what is new, train and compare, promote; and roll back."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from airflow.sdk import Asset, BaseOperator
+from airflow.sdk.exceptions import AirflowFailException, AirflowSkipException
+
 from operators.base import ProjectOperator
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from airflow.sdk import Context
 
+    from trueground.models.registry import ModelRecord, Switch
     from trueground.run import Run
 
 
-class RetrainModelOperator(ProjectOperator):
-    """Train on the newest label set, compare with the current model on a fixed test split, promote only if better.
+class NoteEventsOperator(ProjectOperator):
+    """Note what the label asset and the review assets told since the last time.
 
-    The label set is the one in the asset events that started the DAG run; several events mean one run on the newest.
+    All events since then are read, not only those that started the DAG run: none is lost while the DAG is paused.
+
+    Args:
+        labels: the asset of the project's labels.
+        reviews: the assets of reviews.
+
+    Returns:
+        For each event that cannot be read what is wrong with it.
+    """
+
+    def __init__(self, *, labels: Asset, reviews: Sequence[Asset], **kwargs: Any) -> None:
+        super().__init__(inlets=[labels, *reviews], multiple_outputs=False, **kwargs)
+        self.labels = labels
+        self.assets = [labels, *reviews]
+
+    def step(self, run: Run, context: Context) -> list[str]:
+        """Note the good events, name the bad ones."""
+        from trueground.models.sources import Event, note_events, read_sources
+
+        read = read_sources(run).read
+        events = []
+        for asset in self.assets:
+            since = context["inlet_events"][asset]
+            if asset.name in read:
+                since = since.after(read[asset.name])
+            events += [Event(asset.name, event.timestamp.isoformat(), event.extra) for event in since]
+        refused = note_events(run, events, labels_asset=self.labels.name)
+        for problem in refused:
+            self.log.error("%s", problem)
+        return refused
+
+
+class RefuseEventOperator(BaseOperator):
+    """Fail with what is wrong with one asset event, for people to see. Mapped over the refused ones.
+
+    Args:
+        problem: what is wrong. Templated.
+    """
+
+    template_fields: Sequence[str] = ("problem",)
+
+    def __init__(self, *, problem: str, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.problem = problem
+
+    def execute(self, context: Context) -> None:
+        """Trying again cannot mend it."""
+        raise AirflowFailException(self.problem)
+
+
+class RetrainModelOperator(ProjectOperator):
+    """Train a challenger on all labels and reviews, compare it with the current model, register it.
+
+    Skips itself where there is nothing that the newest model has not seen.
     """
 
     def step(self, run: Run, context: Context) -> dict[str, Any]:
-        """Train, compare, and write the model with its card."""
-        from airflow.sdk.exceptions import AirflowFailException
+        """Train, or take the model that an earlier try registered."""
+        from trueground.models import retrain, sources
 
-        from trueground.autolabel.retrain import retrain
-        from trueground.contracts import LabelsExtra, read_extra
+        registered = retrain.registry_of(run).find(retrain.model_name(run))
+        if registered is not None:
+            return self.told(registered)
+        if not sources.is_news(run, retrain.trainer_name(run)):
+            raise AirflowSkipException("there are no labels and reviews that the newest model was not trained on")
+        retrain.prepare(run)
+        return self.train(run, context)
 
-        events = [event for events in context["triggering_asset_events"].values() for event in events]
-        if not events:
-            raise AirflowFailException("this DAG runs on a published label set; trigger it by publishing one")
-        newest = max(events, key=lambda event: event.timestamp)
-        published = read_extra(LabelsExtra, newest.extra, asset=f"{run.project.name}-labels")
-        result = retrain(run, published.labels)
-        self.log.info("%s", result)
-        return result
+    def train(self, run: Run, context: Context) -> dict[str, Any]:
+        """Train where this task runs."""
+        from trueground.models.retrain import model_folder, register
+        from trueground.models.trainers import PREDICTIONS, train_in_process
+        from trueground.storage import join
+
+        folder = model_folder(run)
+        return self.told(register(run, train_in_process(run, folder), join(folder, PREDICTIONS)))
+
+    def told(self, record: ModelRecord) -> dict[str, Any]:
+        """What later tasks and people need to know."""
+        keys = {"name", "model", "card", "trained_on", "tested_on", "accuracy", "champion_accuracy", "better", "reason"}
+        facts: dict[str, Any] = record.model_dump(include=keys)
+        self.log.info("%s", facts)
+        return facts
+
+
+class _SwitchOperator(ProjectOperator):
+    """Base of those that change which model is current.
+
+    Args:
+        model: the asset of the project's model; its event's ``extra`` says which model is current now.
+    """
+
+    def __init__(self, *, model: Asset, **kwargs: Any) -> None:
+        super().__init__(outlets=[model], **kwargs)
+        self.model = model
+
+    def tell(self, run: Run, context: Context, record: ModelRecord, switch: Switch) -> dict[str, Any]:
+        """Tell everyone who waits for the model."""
+        from trueground.models.retrain import model_extra
+
+        extra = model_extra(run, record, switch)
+        context["outlet_events"][self.model].extra = extra
+        self.log.info("%s is the current model: %s", record.name, switch.reason)
+        return extra
+
+
+class PromoteModelOperator(_SwitchOperator):
+    """Make the run's model the current one, if it is better by the rule or was approved by somebody."""
+
+    def step(self, run: Run, context: Context) -> dict[str, Any]:
+        """Switch the pointer; skips itself where the rule says no."""
+        from trueground.models.retrain import model_name, promote, registry_of
+
+        by_rule = run.project.retrain.promote == "rule"
+        record = registry_of(run).record(model_name(run))
+        if by_rule and not record.better:
+            raise AirflowSkipException(f"not promoted: {record.reason}")
+        return self.tell(run, context, *promote(run, reason=None if by_rule else f"approved; {record.reason}"))
+
+
+class RollBackModelOperator(_SwitchOperator):
+    """Make an earlier model the current one again.
+
+    Args:
+        to: its name; the one before the current by default. Templated.
+        reason: why, for the history. Templated.
+    """
+
+    template_fields: Sequence[str] = (*ProjectOperator.template_fields, "to", "reason")
+
+    def __init__(self, *, to: str = "", reason: str = "", **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.to = to
+        self.reason = reason
+
+    def step(self, run: Run, context: Context) -> dict[str, Any]:
+        """Switch the pointer back."""
+        from trueground.models.retrain import registry_of
+
+        registry = registry_of(run)
+        switch = registry.roll_back(self.to.strip() or None, by=run.name, reason=self.reason or "rolled back")
+        return self.tell(run, context, registry.record(switch.model), switch)

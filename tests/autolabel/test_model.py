@@ -10,7 +10,6 @@ import pytest
 from PIL import Image
 
 from trueground.autolabel import model as module
-from trueground.autolabel.evaluate import compare_models, model_card
 from trueground.autolabel.features import image_features, text_features
 from trueground.autolabel.model import LabelModel
 from trueground.errors import InputError
@@ -96,29 +95,3 @@ def test_features_do_not_depend_on_the_other_objects() -> None:
 def test_features_of_a_file_that_is_no_image_say_so() -> None:
     with pytest.raises(InputError, match="not an image"):
         image_features([b"GIF89a nonsense"])
-
-
-def test_a_challenger_must_be_better_by_more_than_chance() -> None:
-    truth = np.array(["a"] * 100)
-    champion = np.array(["a"] * 80 + ["b"] * 20)
-    assert not compare_models(truth, champion, np.array(["a"] * 81 + ["b"] * 19)).promote
-    better = compare_models(truth, champion, np.array(["a"] * 98 + ["b"] * 2))
-    assert better.promote
-    # 18 objects where only the challenger is right: 0.5 ** 18.
-    assert better.p_value == pytest.approx(0.5**18)
-    assert compare_models(truth, None, champion).promote
-
-
-def test_the_card_says_what_the_model_is_good_for() -> None:
-    truth, found = np.array(["a", "a", "b", "b"]), np.array(["a", "b", "b", "b"])
-    card = model_card(
-        project="p",
-        labels_uri="file:///l",
-        trained_on=10,
-        human_share=0.5,
-        y_true=truth,
-        y_pred=found,
-        comparison=compare_models(truth, None, found),
-    )
-    assert "**75.0%** right" in card
-    assert "| a | 2 | 50.0% | 100.0% |" in card

@@ -38,6 +38,13 @@ retrain: {enabled: true, test_share: 0.2}
 audit: {enabled: true, schedule: null, objects: 10}
 """
 
+CAREFUL = (
+    PROJECT.replace("name: mini", "name: careful")
+    .replace("output: mini", "output: careful")
+    .replace("test_share: 0.2", "test_share: 0.2, promote: approval")
+)
+"""A second project, on whose models somebody decides in Airflow."""
+
 DIGITS = 150
 
 
@@ -48,6 +55,7 @@ def airflow(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalAirflow]:
     projects = folder / "projects"
     projects.mkdir()
     (projects / "mini.yaml").write_text(PROJECT)
+    (projects / "careful.yaml").write_text(CAREFUL)
     write_digits(folder / "data" / "digits" / "images", folder / "truth.csv", limit=DIGITS)
     local = LocalAirflow(
         folder / "home",

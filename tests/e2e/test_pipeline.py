@@ -19,7 +19,7 @@ import pytest
 from demo.airflow import LocalAirflow
 from demo.digits import read_truth
 from demo.people import SimulatedPeople
-from demo.progress import follow, result_of, trigger, wait_for_run
+from demo.progress import RunFailed, follow, result_of, trigger, wait_for_run
 from tests.e2e.conftest import DIGITS
 
 pytestmark = [pytest.mark.airflow, pytest.mark.slow]
@@ -135,9 +135,61 @@ def test_the_published_set_is_complete_and_in_ground_truths_form(
 
 
 def test_retraining_started_by_the_asset_promotes_a_first_model(airflow: LocalAirflow, run: dict[str, Any]) -> None:
-    result = result_of(airflow, "retrain_mini", run["retraining"], "retrain")
-    assert result["promoted"]
-    assert (airflow.data_root / "mini" / "models" / "champion.skops").exists()
+    promoted = result_of(airflow, "retrain_mini", run["retraining"], "promote")
+    assert promoted["labels"] == [run["published"]["labels"]]
+    current = json.loads((airflow.data_root / "mini" / "models" / "current.json").read_text())
+    assert current["model"] == promoted["name"]
+    assert path_of(promoted["model"]).exists() and path_of(promoted["card"]).exists()
+    events = airflow.api("GET", "/assets/events", params={"source_dag_id": "retrain_mini"})["asset_events"]
+    assert [event["extra"]["schema"] for event in events] == ["trueground.model/1"]
+
+
+def states_of(airflow: LocalAirflow, dag_id: str, run_id: str) -> dict[tuple[str, int], str]:
+    """The states of a run's tasks, by task and map index."""
+    path = f"/dags/{dag_id}/dagRuns/{quote(run_id, safe='')}/taskInstances"
+    tasks = airflow.api("GET", path, params={"limit": 200})["task_instances"]
+    return {(task["task_id"], task["map_index"]): task["state"] for task in tasks}
+
+
+def test_good_events_train_a_model_that_somebody_approves_while_each_bad_event_is_a_red_task(
+    airflow: LocalAirflow, run: dict[str, Any]
+) -> None:
+    """The events came while the DAG was paused, so no run was started for them."""
+    airflow.api("PATCH", "/dags/retrain_careful", json={"is_paused": True})
+    (asset,) = airflow.api("GET", "/assets", params={"name_pattern": "careful-labels"})["assets"]
+    bad, worse = dict(run["published"]), dict(run["published"])
+    del bad["labels"], worse["certificate"]
+    for extra in (bad, run["published"], worse):
+        airflow.api("POST", "/assets/events", json={"asset_id": asset["id"], "extra": extra})
+    airflow.api("PATCH", "/dags/retrain_careful", json={"is_paused": False})
+    run_id = trigger(airflow, "retrain_careful", {})
+    state = answer_when_asked(airflow, "retrain_careful", run_id, "approve")
+    states = states_of(airflow, "retrain_careful", run_id)
+    assert state == "failed", states
+    assert (states["refused", 0], states["refused", 1]) == ("failed", "failed")
+    assert states["promote", -1] == "success"
+    problems = result_of(airflow, "retrain_careful", run_id, "note_events")
+    assert ["extra.labels" in problems[0], "extra.certificate" in problems[1]] == [True, True]
+    promoted = result_of(airflow, "retrain_careful", run_id, "promote")
+    assert promoted["labels"] == [run["published"]["labels"]]
+    assert promoted["reason"].startswith("approved")
+
+
+def test_one_trigger_rolls_back_and_says_what_there_is_where_it_cannot(
+    airflow: LocalAirflow, run: dict[str, Any]
+) -> None:
+    models = airflow.data_root / "mini" / "models"
+    first = json.loads((models / "current.json").read_text())["model"]
+    with pytest.raises(RunFailed):
+        follow(airflow, "roll_back_mini", trigger(airflow, "roll_back_mini", {}))
+    assert json.loads((models / "current.json").read_text())["model"] == first
+    named = trigger(airflow, "roll_back_mini", {"model": first, "reason": "to be sure"})
+    follow(airflow, "roll_back_mini", named)
+    history = json.loads((models / "current.json").read_text())["history"]
+    assert [(switch["model"], switch["reason"]) for switch in history] == [
+        (first, "the first model"),
+        (first, "to be sure"),
+    ]
 
 
 def test_an_audit_asks_about_machine_labels_once_and_tells_what_it_found(
@@ -238,12 +290,21 @@ def test_the_tab_and_the_link_of_a_task_lead_to_its_job(airflow: LocalAirflow, r
 def test_stopping_a_job_waits_for_a_confirmation_in_airflow(airflow: LocalAirflow, run: dict[str, Any]) -> None:
     name = run["before"]["LabelingJobName"]
     run_id = trigger(airflow, "stop_labeling_job", {"labeling_job": name})
-    path = f"/dags/stop_labeling_job/dagRuns/{quote(run_id, safe='')}"
-    details = f"{path}/taskInstances/confirm/-1/hitlDetails"
+    state = answer_when_asked(airflow, "stop_labeling_job", run_id, "confirm")
+    assert state == "success"
+    stopped = result_of(airflow, "stop_labeling_job", run_id, "stop")
+    # It was over already, so stopping it changed nothing.
+    assert stopped == {"job_name": name, "status_before": "Completed"}
+
+
+def answer_when_asked(airflow: LocalAirflow, dag_id: str, run_id: str, task_id: str) -> str:
+    """Approve what a task of a run asks; the run's state when it is over."""
+    path = f"/dags/{dag_id}/dagRuns/{quote(run_id, safe='')}"
+    details = f"{path}/taskInstances/{task_id}/-1/hitlDetails"
     deadline, asked = time.monotonic() + 180, 0.0
     while (state := airflow.api("GET", path)["state"]) not in ("success", "failed"):
         assert time.monotonic() < deadline, "the run does not go on after its confirmation"
-        task = airflow.api("GET", f"{path}/taskInstances/confirm")
+        task = airflow.api("GET", f"{path}/taskInstances/{task_id}")
         if task["state"] != "awaiting_input" or airflow.api("GET", details)["response_received"]:
             asked = 0.0
         # Nobody answers within the scheduler's next look: Airflow 3.3.2 may fail a task that is answered before it, and
@@ -253,7 +314,4 @@ def test_stopping_a_job_waits_for_a_confirmation_in_airflow(airflow: LocalAirflo
         elif time.monotonic() - asked > 5:
             airflow.api("PATCH", details, json={"chosen_options": ["Approve"], "params_input": {}})
         time.sleep(0.5)
-    assert state == "success"
-    stopped = result_of(airflow, "stop_labeling_job", run_id, "stop")
-    # It was over already, so stopping it changed nothing.
-    assert stopped == {"job_name": name, "status_before": "Completed"}
+    return str(state)

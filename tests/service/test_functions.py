@@ -88,7 +88,7 @@ def test_a_local_arn_is_refused_that_is_not_registered_and_one_of_another_accoun
     own_functions: Callable[..., None],
 ) -> None:
     own_functions(mine=lambda event: {})
-    with pytest.raises(Invalid, match=r"no function 'yours' is registered with this service \(registered: mine\)"):
+    with pytest.raises(Invalid, match=r"no function 'yours' is registered here \(registered: mine\)"):
         check_function(LOCAL + "yours", "PRE", SETTINGS)
     check_function(LOCAL + "mine", "PRE", SETTINGS)
     assert own_function(LOCAL + "mine", SETTINGS) == OwnFunction(LOCAL + "mine", "us-east-1", "mine")

@@ -16,6 +16,9 @@ from trueground.manifests.images import FORMATS
 if TYPE_CHECKING:
     from scipy.sparse import csr_array
 
+    from trueground.storage import Storage
+    from trueground.tasks.base import DataObject, TaskType
+
 SIDE = 32
 """Side of the raster that an image is brought to first."""
 RASTER = 16
@@ -32,6 +35,18 @@ HASHED = 2048
 PARTS_WEIGHT = 0.7
 POOL_FEATURES = 64
 BATCH = 256
+
+
+def object_features(task_type: TaskType, storage: Storage, objects: Sequence[DataObject]) -> NDArray[np.float32]:
+    """The objects of a task type as numbers, ``[objects, features]``.
+
+    Raises:
+        InputError: an object is no image; see :func:`image_features`.
+    """
+    key = task_type.source_key
+    if task_type.media == "text":
+        return text_features(line[key] for line in objects)
+    return image_features(storage.read_bytes(line[key]) for line in objects)
 
 
 def image_features(images: Iterable[bytes]) -> NDArray[np.float32]:

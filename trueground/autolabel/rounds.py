@@ -199,26 +199,16 @@ def features(run: Run, objects: list[DataObject]) -> NDArray[np.float32]:
         rows: NDArray[np.float32] = np.load(io.BytesIO(run.storage.read_bytes(uri)), allow_pickle=False)
         if len(rows) == len(objects):
             return rows
-    if run.task_type.media == "text":
-        from trueground.autolabel.features import text_pool_features
+    from trueground.autolabel.features import object_features, text_pool_features
 
+    if run.task_type.media == "text":
         rows = text_pool_features(line[run.task_type.source_key] for line in objects)
     else:
-        rows = compute_features(run, objects)
+        rows = object_features(run.task_type, run.storage, objects)
     buffer = io.BytesIO()
     np.save(buffer, rows, allow_pickle=False)
     run.storage.write_bytes(uri, buffer.getvalue())
     return rows
-
-
-def compute_features(run: Run, objects: list[DataObject]) -> NDArray[np.float32]:
-    """The objects of a task type as numbers, ``[objects, features]``."""
-    from trueground.autolabel.features import image_features, text_features
-
-    key = run.task_type.source_key
-    if run.task_type.media == "text":
-        return text_features([line[key] for line in objects])
-    return image_features(run.storage.read_bytes(line[key]) for line in objects)
 
 
 def _plan(

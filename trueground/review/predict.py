@@ -10,16 +10,16 @@ from collections.abc import Iterable, Iterator
 from itertools import islice
 from typing import TYPE_CHECKING, Any, Literal
 
-from trueground import storage as paths
 from trueground.errors import InputError
 from trueground.manifests import build_manifest, object_key, read_manifest
 from trueground.manifests.write import encoded
+from trueground.models import current_model, load_model
 from trueground.project import Data, Project
 from trueground.review.predictions import read_lines
 from trueground.review.project import ReviewRun
 from trueground.review.sources import DocumentsSource, FileSource, ModelSource
-from trueground.run import Run
 from trueground.storage import Storage
+from trueground.tasks import task_type
 from trueground.tasks.base import DataObject
 
 if TYPE_CHECKING:
@@ -93,24 +93,22 @@ def objects_of(run: ReviewRun, data: Data, media: Literal["image", "text"]) -> I
 
 
 def _current_model(storage: Storage, labeling: Project) -> LabelModel:
-    from trueground.autolabel.model import LabelModel
-
-    uri = paths.join(labeling.output, "models", "champion.skops")
-    if not storage.exists(uri):
+    record = current_model(storage, labeling.output)
+    if record is None:
         hint = "It gets one when its labels are published."
-        raise InputError(f"{labeling.name} has no model yet", file=uri, field="source.project", hint=hint)
-    return LabelModel.from_bytes(storage.read_bytes(uri))
+        raise InputError(f"{labeling.name} has no model yet", file=labeling.output, field="source.project", hint=hint)
+    return load_model(storage, record)
 
 
 def _predicted(run: ReviewRun, source: ModelSource, labeling: Project, model: LabelModel) -> Iterator[dict[str, Any]]:
-    from trueground.autolabel.rounds import compute_features
+    from trueground.autolabel.features import object_features
 
-    of_labeling = Run(labeling, run.name, run.storage)
-    objects = objects_of(run, source, of_labeling.task_type.media)
-    key = of_labeling.task_type.source_key
+    kind = task_type(labeling.task.type)
+    objects = objects_of(run, source, kind.media)
+    key = kind.source_key
     classes = model.classes_.tolist()
     while some := list(islice(objects, AT_ONCE)):
-        for line, shares in zip(some, model.predict_proba(compute_features(of_labeling, some)), strict=True):
+        for line, shares in zip(some, model.predict_proba(object_features(kind, run.storage, some)), strict=True):
             best = int(shares.argmax())
             yield {
                 "id": object_key(line),
