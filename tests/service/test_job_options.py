@@ -7,8 +7,10 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from sqlalchemy import select
+from botocore.exceptions import ClientError
+from sqlalchemy import select, update
 
+from tests.service.running import RunningService
 from trueground.service.engine import accounts, answering, leasing, pauses
 from trueground.service.engine.errors import Invalid
 from trueground.service.engine.finisher import Finisher
@@ -73,6 +75,36 @@ def test_the_job_of_the_higher_priority_gives_its_tasks_first_but_nobody_is_torn
     theirs = leasing.next_assignment(store, bob)
     assert mine is not None and mine.job_name == "plain"
     assert theirs is not None and theirs.job_name == "urgent"
+
+
+def test_a_running_jobs_tags_change_its_priority_and_nothing_that_was_settled(
+    service: RunningService, sagemaker: Any, make_job: MakeJob
+) -> None:
+    worker = service.add_worker("ada")
+    make_job("plain", objects=1)
+    make_job("later", objects=1)
+    arn = sagemaker.describe_labeling_job(LabelingJobName="later")["LabelingJobArn"]
+
+    def first() -> str:
+        service.db.version += 1  # what the running service changed is seen at once
+        lease = leasing.next_assignment(service.db, worker)
+        assert lease is not None
+        leasing.release(service.db, lease.id, worker)
+        with service.db.write() as connection:
+            connection.execute(update(job_workers).values(last_task_at=None))
+        return lease.job_name
+
+    assert first() == "plain"
+    sagemaker.add_tags(ResourceArn=arn, Tags=tags(priority=5))
+    assert first() == "later"
+    sagemaker.delete_tags(ResourceArn=arn, TagKeys=["trueground:priority"])
+    assert first() == "plain"
+    with pytest.raises(ClientError, match="trueground:priority must be a whole number"):
+        sagemaker.add_tags(ResourceArn=arn, Tags=tags(priority="high"))
+    with pytest.raises(ClientError, match="trueground:workers-max cannot be changed"):
+        sagemaker.add_tags(ResourceArn=arn, Tags=tags(workers_max=3))
+    sagemaker.add_tags(ResourceArn=arn, Tags=[{"Key": "team", "Value": "north"}])
+    assert sagemaker.list_tags(ResourceArn=arn)["Tags"] == [{"Key": "team", "Value": "north"}]
 
 
 def test_easy_objects_get_the_least_number_of_answers_and_hard_ones_up_to_the_most(

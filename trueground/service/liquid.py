@@ -9,12 +9,15 @@ from contextlib import contextmanager
 from functools import lru_cache
 from typing import Any
 
-from liquid import BoundTemplate, Environment
+from liquid import BoundTemplate
 from liquid.exceptions import LiquidError
 from markupsafe import Markup, escape
 
 from trueground.errors import InputError
+from trueground.service.liquid_limits import LimitedEnvironment, limited_time
 
+MESSAGE_CHARACTERS = 800
+"""Liquid's messages quote the template's line, which may be all of it."""
 CROWD_SCRIPT = re.compile(r"https://assets\.crowd\.aws/crowd-html-elements[\w.-]*\.js")
 S3_ADDRESS = re.compile(r"https?://s3[\w.-]*\.amazonaws\.com/(.+)")
 
@@ -48,11 +51,15 @@ def check(template: str) -> None:
 @contextmanager
 def _told(template: str) -> Iterator[None]:
     try:
-        yield
+        with limited_time():
+            yield
+    except (RecursionError, OverflowError, MemoryError, ValueError) as error:
+        # Python's own limits, which not all of Liquid's code expects.
+        raise InputError(f"the task template cannot be rendered: {type(error).__name__}: {error}") from error
     except LiquidError as error:
         line = error.token.start_index if error.token else None
         number = template.count("\n", 0, line) + 1 if line is not None else None
-        raise InputError(f"the task template cannot be rendered: {error}", line=number) from error
+        raise InputError(f"the task template cannot be rendered: {error}"[:MESSAGE_CHARACTERS], line=number) from error
 
 
 @lru_cache(maxsize=64)
@@ -61,8 +68,8 @@ def _parse(template: str) -> BoundTemplate:
 
 
 @lru_cache(maxsize=1)
-def _environment() -> Environment:
-    environment = Environment(autoescape=True)
+def _environment() -> LimitedEnvironment:
+    environment = LimitedEnvironment(autoescape=True)
     environment.add_filter("to_json", lambda value: json.dumps(value, ensure_ascii=False))
     environment.add_filter("skip_autoescape", lambda value: Markup(str(value)))
     environment.add_filter("grant_read_access", _GrantReadAccess())

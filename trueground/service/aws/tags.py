@@ -8,11 +8,23 @@ from typing import TYPE_CHECKING, Any
 
 from trueground.service.aws.errors import AwsError
 from trueground.service.aws.registry import operation
-from trueground.service.engine import audit_log, flow_definitions, human_task_uis, jobs, tags, teams
+from trueground.service.engine import (
+    audit_log,
+    flow_definitions,
+    human_task_uis,
+    job_insight,
+    job_options,
+    job_rows,
+    jobs,
+    tags,
+    teams,
+)
 from trueground.service.settings import ServiceSettings
 from trueground.service.store.database import Database
 
 if TYPE_CHECKING:
+    from sqlalchemy import Connection
+
     from trueground.service.context import Service
 
 
@@ -22,6 +34,8 @@ def add(service: Service, request: dict[str, Any]) -> dict[str, Any]:
     resource = _resource(service, request["ResourceArn"])
     with service.db.write() as connection:
         new = {tag["Key"]: tag["Value"] for tag in request["Tags"]}
+        before = tags.get(connection, resource)
+        _honour(connection, resource, before, {**before, **new})
         tags.put(connection, resource, new)
         audit_log.record(connection, act="AddTags", resource=resource, detail={"tags": new})
         return {"Tags": _list(tags.get(connection, resource))}
@@ -40,9 +54,23 @@ def delete(service: Service, request: dict[str, Any]) -> dict[str, Any]:
     """Take tags away."""
     resource = _resource(service, request["ResourceArn"])
     with service.db.write() as connection:
+        before = tags.get(connection, resource)
+        after = {key: value for key, value in before.items() if key not in request["TagKeys"]}
+        _honour(connection, resource, before, after)
         tags.remove(connection, resource, request["TagKeys"])
         audit_log.record(connection, act="DeleteTags", resource=resource, detail={"keys": request["TagKeys"]})
     return {}
+
+
+def _honour(connection: Connection, resource: str, before: dict[str, str], after: dict[str, str]) -> None:
+    """Do what the tags of a labeling job ask for. Raises :class:`Invalid` for what only its creation could do."""
+    kind, _, name = resource.rpartition("/")
+    if kind != "labeling-job":
+        return
+    job = job_rows.find_job(connection, name)
+    priority = job_options.read_change(before, after, job.workers_per_object)
+    if before.get(job_options.PRIORITY_TAG) != after.get(job_options.PRIORITY_TAG) and priority != job.priority:
+        job_insight.store_priority(connection, job, priority)
 
 
 def _resource(service: Service, arn: str) -> str:

@@ -12,11 +12,12 @@ from typing import Any
 from sqlalchemy import ColumnElement, Connection, Integer, Row, Text, cast, func, select, update
 
 from trueground import storage as paths
-from trueground.service.engine import audit_log, label_rounds
+from trueground.service.engine import audit_log, label_rounds, tags
 from trueground.service.engine.errors import Invalid
 from trueground.service.engine.functions import find_task_type
-from trueground.service.engine.job_options import PRIORITIES
+from trueground.service.engine.job_options import PRIORITIES, PRIORITY_TAG
 from trueground.service.engine.job_rows import find_job
+from trueground.service.engine.jobs import resource
 from trueground.service.engine.progress import is_last_revision
 from trueground.service.store.database import Database, now
 from trueground.service.store.tables import answers, assignments, data_objects, events, job_workers, labeling_jobs
@@ -126,11 +127,18 @@ def set_priority(db: Database, name: str, priority: int, actor: audit_log.Actor 
         raise Invalid(f"a priority is a number from {PRIORITIES[0]} to {PRIORITIES[-1]}")
     with db.write() as connection:
         job = find_job(connection, name)
-        connection.execute(
-            update(labeling_jobs).where(labeling_jobs.c.id == job.id).values(priority=priority, modified_at=now())
-        )
-        detail = {"from": job.priority, "to": priority}
-        audit_log.record(connection, act="SetPriority", resource=f"labeling-job/{name}", detail=detail, actor=actor)
+        if PRIORITY_TAG in tags.get(connection, resource(name)):
+            tags.put(connection, resource(name), {PRIORITY_TAG: str(priority)})
+        store_priority(connection, job, priority, actor)
+
+
+def store_priority(connection: Connection, job: Row[Any], priority: int, actor: audit_log.Actor | None = None) -> None:
+    """The same within a transaction, for one whose tags say so already."""
+    connection.execute(
+        update(labeling_jobs).where(labeling_jobs.c.id == job.id).values(priority=priority, modified_at=now())
+    )
+    detail = {"from": job.priority, "to": priority}
+    audit_log.record(connection, act="SetPriority", resource=resource(job.name), detail=detail, actor=actor)
 
 
 def _counted() -> tuple[ColumnElement[bool], ...]:

@@ -13,10 +13,17 @@ Value = TypeVar("Value")
 PREFIX = "trueground:"
 MOST_WORKERS = 9
 """As many workers an object as the AWS API allows."""
+PRIORITY_TAG = f"{PREFIX}priority"
 PRIORITIES = range(-100, 101)
 GOLD_SHARE = 0.1
 PROMISE = 0.95
 POLICIES = ("weigh", "ask-again")
+
+SETTLED = frozenset({
+    "workers-max", "confidence", "gold", "gold-share", "gold-limit", "gold-policy", "qualification", "streaming",
+    "auto-label-accuracy", "auto-label-confidence",
+})  # fmt: skip
+"""The options that a job begins with and keeps."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +63,19 @@ class JobOptions:
         # Where it is read from; its objects stand in the store.
         del kept["gold"]
         return kept
+
+
+def read_change(before: Mapping[str, str], after: Mapping[str, str], workers_per_object: int) -> int:
+    """The priority that a job's tags ask for once they are changed.
+
+    Raises:
+        Invalid: a tag cannot be meant, or would change what was settled when the job was created.
+    """
+    for name in sorted(SETTLED):
+        if before.get(PREFIX + name) != after.get(PREFIX + name):
+            raise Invalid(f"the tag {PREFIX}{name} cannot be changed: the job was created with it, or without it")
+    wanted = {key: value for key, value in after.items() if key == PRIORITY_TAG}
+    return read_options(wanted, workers_per_object).priority
 
 
 def read_options(tags: Mapping[str, str], workers_per_object: int, *, automated: bool = False) -> JobOptions:
