@@ -165,6 +165,12 @@ class Project(ProjectFile):
     @model_validator(mode="after")
     def _rules(self) -> Project:
         verified = self.verification.enabled
+        if self.retrain.trainer.kind.startswith("sagemaker") and not self.output.startswith("s3://"):
+            raise InputError(
+                f"SageMaker reads and writes s3://, the output is {self.output}",
+                field="retrain.trainer",
+                hint="Set output to an s3:// URI, or choose the trainer sklearn or python.",
+            )
         check_label_attribute(self.label_attribute, prefix="verify-" * verified)
         if self.task.type == "label-verification":
             raise InputError(

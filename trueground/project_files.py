@@ -12,10 +12,11 @@ import os
 import re
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import Annotated, Any, TypeVar
+from typing import Annotated, Any, TypeVar, get_args
 from urllib.parse import quote, urlsplit
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic.fields import FieldInfo
 
 from trueground import storage as paths
 from trueground.errors import InputError
@@ -190,11 +191,12 @@ def _below(root: str, path: str) -> str:
 def _explain(model: type[BaseModel], error: ValidationError) -> InputError:
     # A field that is misspelled is also missing: the first tells what to do.
     first = min(error.errors(), key=lambda mistake: mistake["type"] != "extra_forbidden")
-    field = ".".join(str(part) for part in first["loc"])
+    place, part = _place(model, first["loc"])
+    field = ".".join(place)
     problem, hint = first["msg"].removeprefix("Value error, "), None
     match first["type"]:
         case "extra_forbidden":
-            problem, hint = "there is no such field", _suggestion(model, first["loc"])
+            problem, hint = "there is no such field", _suggestion(model, place, part)
         case "missing":
             problem, hint = "the field is missing", "Write it, or copy it from a project that works."
         case "string_type":
@@ -208,10 +210,38 @@ def _explain(model: type[BaseModel], error: ValidationError) -> InputError:
     return InputError(problem, field=field or None, hint=hint)
 
 
-def _suggestion(model: type[BaseModel], place: tuple[int | str, ...]) -> str:
+def _place(model: type[BaseModel], place: tuple[int | str, ...]) -> tuple[list[str], type[BaseModel] | None]:
+    """A field's place as the file has it, and the part of the project that it stands in.
+
+    Where there are several kinds of a part, pydantic puts the kind between the part and its fields.
+    """
+    names: list[str] = []
+    part, inner = None, {"": model}
+    for item in map(str, place):
+        if item in inner:
+            inner = {"": inner[item]}
+            continue
+        names.append(item)
+        part = inner.get("")
+        info = part.model_fields.get(item) if part else None
+        inner = {} if info is None else _kinds(info)
+    return names, part
+
+
+def _kinds(info: FieldInfo) -> dict[str, type[BaseModel]]:
+    """The parts that a field may hold: by their kind, or under an empty name where there is only one."""
+    if isinstance(info.annotation, type) and issubclass(info.annotation, BaseModel):
+        return {"": info.annotation}
+    if not isinstance(info.discriminator, str):
+        return {}
+    members = get_args(info.annotation)
+    return {kind: one for one in members for kind in get_args(one.model_fields[info.discriminator].annotation)}
+
+
+def _suggestion(model: type[BaseModel], place: Sequence[str], part: type[BaseModel] | None) -> str:
     """The field that was meant: a similar one here, or the same one in another part."""
-    *parents, wrong = (str(part) for part in place)
-    known = [name for path, name in _fields(model) if path == tuple(parents)]
+    wrong = place[-1]
+    known = list(part.model_fields) if part else []
     if close := difflib.get_close_matches(wrong, known, 1):
         return f"Did you mean {close[0]}?"
     if elsewhere := [".".join((*path, name)) for path, name in _fields(model) if name == wrong]:

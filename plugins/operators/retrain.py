@@ -8,6 +8,9 @@ from airflow.sdk import Asset, BaseOperator
 from airflow.sdk.exceptions import AirflowFailException, AirflowSkipException
 
 from operators.base import ProjectOperator
+from operators.connections import LabelingServiceHook
+from operators.triggers import DescribedWorkTrigger
+from trueground.errors import InputError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -74,7 +77,8 @@ class RefuseEventOperator(BaseOperator):
 class RetrainModelOperator(ProjectOperator):
     """Train a challenger on all labels and reviews, compare it with the current model, register it.
 
-    Skips itself where there is nothing that the newest model has not seen.
+    Skips itself where there is nothing that the newest model has not seen. What SageMaker trains is waited for without
+    holding a worker; a repeated task finds what it started.
     """
 
     def step(self, run: Run, context: Context) -> dict[str, Any]:
@@ -87,16 +91,57 @@ class RetrainModelOperator(ProjectOperator):
         if not sources.is_news(run, retrain.trainer_name(run)):
             raise AirflowSkipException("there are no labels and reviews that the newest model was not trained on")
         retrain.prepare(run)
-        return self.train(run, context)
+        return self.train(run)
 
-    def train(self, run: Run, context: Context) -> dict[str, Any]:
-        """Train where this task runs."""
+    def train(self, run: Run) -> dict[str, Any]:
+        """Train where this task runs, or have SageMaker train."""
         from trueground.models.retrain import model_folder, register
+        from trueground.models.sagemaker import training_work
         from trueground.models.trainers import PREDICTIONS, train_in_process
         from trueground.storage import join
 
+        folder, trainer = model_folder(run), run.project.retrain.trainer
+        work = training_work(run, folder)
+        if work is None:
+            return self.told(register(run, train_in_process(run, folder), join(folder, PREDICTIONS)))
+        request = work.start(LabelingServiceHook(aws_conn_id=trainer.connection).conn)
+        self.log.info("waiting for %s", request)
+        trigger = DescribedWorkTrigger(
+            operation=work.describe,
+            request=request,
+            status=work.status,
+            over=list(work.over),
+            connection=trainer.connection,
+            poll_interval=trainer.poll_interval,
+        )
+        self.defer(trigger=trigger, method_name="resume")
+
+    def resume(self, context: Context, event: dict[str, Any]) -> dict[str, Any]:
+        """Register what SageMaker trained, once the trigger has fired."""
+        if "error" in event:
+            raise RuntimeError(f"waiting for the training failed: {event['error']}")
+        run = self.open_run()
+        try:
+            return self.told(self.take(run, event["request"]))
+        except InputError as error:
+            raise AirflowFailException(str(error)) from error
+
+    def take(self, run: Run, request: dict[str, str]) -> ModelRecord:
+        """The model of work that is over. Fails the task where that did not succeed."""
+        from trueground.models.retrain import model_folder, register
+        from trueground.models.sagemaker import take_predictions, training_work
+
         folder = model_folder(run)
-        return self.told(register(run, train_in_process(run, folder), join(folder, PREDICTIONS)))
+        work = training_work(run, folder)
+        if work is None:
+            raise AirflowFailException("the project's trainer was changed while SageMaker was training: run it again")
+        client = LabelingServiceHook(aws_conn_id=run.project.retrain.trainer.connection).conn
+        found = getattr(client, work.describe)(**request)
+        if found[work.status] != work.succeeded:
+            why = found.get("FailureReason", "no reason given")
+            raise AirflowFailException(f"{request} is {found[work.status]}: {why}")
+        archive = work.archive(found)
+        return register(run, archive, take_predictions(run, archive, folder))
 
     def told(self, record: ModelRecord) -> dict[str, Any]:
         """What later tasks and people need to know."""

@@ -100,6 +100,47 @@ class LabelingJobTrigger(PollingTrigger):
         return {"job_name": self.job_name, "status": job["LabelingJobStatus"]}
 
 
+class DescribedWorkTrigger(PollingTrigger):
+    """Fires when some work on SageMaker is over, whatever its kind.
+
+    Args:
+        operation: the client's method that describes the work.
+        request: its arguments.
+        status: the field of its answer that says how far the work is.
+        over: the statuses of work that goes no further.
+    """
+
+    hook_class = LabelingServiceHook
+
+    def __init__(
+        self,
+        *,
+        operation: str,
+        request: dict[str, str],
+        status: str,
+        over: list[str],
+        connection: str,
+        poll_interval: float = 30.0,
+    ) -> None:
+        super().__init__(
+            connection=connection,
+            poll_interval=poll_interval,
+            operation=operation,
+            request=request,
+            status=status,
+            over=over,
+        )
+        self.operation = operation
+        self.request = request
+        self.status = status
+        self.over = over
+
+    async def look(self, client: Any) -> dict[str, Any] | None:
+        """Describe the work."""
+        found = await getattr(client, self.operation)(**self.request)
+        return {"request": self.request} if found[self.status] in self.over else None
+
+
 class HumanLoopsTrigger(PollingTrigger):
     """Fires when all of a set of human loops are over.
 

@@ -9,13 +9,20 @@ pytestmark = pytest.mark.airflow
 
 def test_triggers_come_back_from_what_they_serialize() -> None:
     from airflow.sdk.module_loading import import_string
-    from operators.triggers import HumanLoopsTrigger, LabelingJobTrigger, StartedLoopsTrigger
+    from operators.triggers import DescribedWorkTrigger, HumanLoopsTrigger, LabelingJobTrigger, StartedLoopsTrigger
 
     started = {"flow_definition": "arn", "prefix": "a-", "created_after": "2026-01-02T03:04:05+00:00"}
+    work = {
+        "operation": "describe_training_job",
+        "request": {"TrainingJobName": "a"},
+        "status": "s",
+        "over": ["Failed"],
+    }
     for trigger in (
         LabelingJobTrigger(job_name="a", connection="c", poll_interval=2.0),
         HumanLoopsTrigger(human_loops=["a", "b"], connection="c", poll_interval=2.0),
         StartedLoopsTrigger(**started, connection="c", poll_interval=2.0),
+        DescribedWorkTrigger(**work, connection="c", poll_interval=2.0),
     ):
         path, fields = trigger.serialize()
         again = import_string(path)(**fields)
