@@ -36,16 +36,16 @@ class TruegroundServer:
     folder: Path
     database: str
 
-    def client(self) -> Any:
+    def client(self, api: str = "sagemaker", *, connections: int = 10) -> Any:
         """A boto3 client, as a requester has it."""
         import boto3
         from botocore.config import Config
 
         keys = configparser.ConfigParser()
         keys.read(self.folder / "home/credentials")
-        options = Config(read_timeout=600, retries={"total_max_attempts": 1})
+        options = Config(read_timeout=600, retries={"total_max_attempts": 1}, max_pool_connections=connections)
         return boto3.client(
-            "sagemaker", endpoint_url=self.addresses[0], region_name="us-east-1", config=options,
+            api, endpoint_url=self.addresses[0], region_name="us-east-1", config=options,
             aws_access_key_id=keys["trueground"]["aws_access_key_id"],
             aws_secret_access_key=keys["trueground"]["aws_secret_access_key"],
         )  # fmt: skip

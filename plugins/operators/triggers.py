@@ -12,8 +12,11 @@ from airflow.triggers.base import BaseTrigger, TriggerEvent
 from botocore.exceptions import BotoCoreError, ClientError
 
 from operators.connections import HumanLoopHook, LabelingServiceHook
+from operators.shared_clients import shared_client
 from trueground.review.loops import OVER, PAGE, loop_of  # labeling jobs end in the same ways
 
+MOST_LOOKS = 50.0
+"""Looks a second of all triggers with the same client: where very many wait, each is looked at a little later."""
 LONGEST_PAUSE = 60.0
 """Seconds between attempts, at the most, while the service cannot be reached."""
 
@@ -50,18 +53,17 @@ class PollingTrigger(BaseTrigger):
 
     async def run(self) -> AsyncIterator[TriggerEvent]:
         """Yield one event, once the work is over or cannot be found."""
-        hook = self.hook_class(aws_conn_id=self.connection)
         pause = self.poll_interval
         while True:
             try:
-                async with await hook.get_async_conn() as client:
+                async with shared_client(self.hook_class, self.connection) as shared:
                     while True:
-                        result = await self.look(client)
+                        result = await self.look(shared.client)
                         pause = self.poll_interval
                         if result is not None:
                             yield TriggerEvent(result)
                             return
-                        await asyncio.sleep(pause)
+                        await asyncio.sleep(max(pause, shared.users / MOST_LOOKS))
             except ClientError as error:
                 status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
                 if status < 500 and status != 429 and error.response["Error"]["Code"] != "ThrottlingException":
@@ -170,8 +172,8 @@ class HumanLoopsTrigger(PollingTrigger):
 class StartedLoopsTrigger(PollingTrigger):
     """Fires when all human loops of a step of a DAG run are over, however many they are.
 
-    It reads the flow definition's list from the oldest loop that was not over at the last look, up to the first that is
-    not over now. So a look costs a page, mostly, and the memory is that of a page.
+    While the oldest loop that was not over at the last look is still open, that is all it asks for. Else it reads the
+    flow definition's list from there up to the first that is not over now. So the memory is that of a page.
 
     Args:
         flow_definition: its ARN.
@@ -193,10 +195,13 @@ class StartedLoopsTrigger(PollingTrigger):
         )
         self.prefix = prefix
         self._from = datetime.fromisoformat(created_after)
+        self._open: str | None = None
         self._wanted = {"FlowDefinitionArn": flow_definition, "SortOrder": "Ascending", "MaxResults": PAGE}
 
     async def look(self, client: Any) -> dict[str, Any] | None:
         """Go on from the oldest loop that was open."""
+        if self._open is not None and await self._is_open(client, self._open):
+            return None
         token: dict[str, str] = {}
         while True:
             page = await client.list_human_loops(**self._wanted, CreationTimeAfter=self._from, **token)
@@ -204,7 +209,18 @@ class StartedLoopsTrigger(PollingTrigger):
                 if loop.status not in OVER and loop.name.startswith(self.prefix):
                     # Times may come shortened to the second, and may count as after themselves or not.
                     self._from = max(self._from, loop.created_at - timedelta(seconds=1))
+                    self._open = loop.name
                     return None
             if not page.get("NextToken"):
                 return {"prefix": self.prefix}
             token = {"NextToken": page["NextToken"]}
+
+    async def _is_open(self, client: Any, name: str) -> bool:
+        try:
+            loop = await client.describe_human_loop(HumanLoopName=name)
+        except ClientError as error:
+            if error.response["Error"]["Code"] != "ResourceNotFoundException":
+                raise
+            # Somebody has deleted it.
+            return False
+        return loop["HumanLoopStatus"] not in OVER

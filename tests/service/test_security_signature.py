@@ -172,7 +172,8 @@ def test_an_equal_call_in_the_same_second_is_no_retry_and_gets_no_answer_of_anot
         assert key in {tag["Key"] for tag in client.list_tags(ResourceArn=arn)["Tags"]}
 
 
-def test_a_token_that_expired_is_forgotten(store: Database) -> None:
+def test_a_token_that_expired_is_forgotten(store: Database, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(once, "TIDY_SECONDS", 0.0)
     guard, until = once.Once(store), now() + timedelta(minutes=15)
     guard.do("a", until, "call", lambda: None)
     with store.write() as connection:

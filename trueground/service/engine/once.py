@@ -5,21 +5,27 @@ from __future__ import annotations
 import hashlib
 import threading
 import time
+from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import delete, insert, select
-from sqlalchemy.exc import IntegrityError
-
 from trueground.service.engine.errors import EngineError
+from trueground.service.store.batches import Batch, Statement
 from trueground.service.store.database import Database, now
-from trueground.service.store.tables import used_signatures
 
 RETRY_SECONDS = 5.0
 """How long after its first use a token may come again by right: a client that lost the answer asks once more."""
 _FAILED = object()
+TIDY_SECONDS = 60.0
+"""How often tokens are forgotten that are accepted no more."""
+_USE = Statement("""
+    INSERT INTO used_signatures (signature_hash, used_at, expires_at) VALUES (:digest, :now, :until)
+    ON CONFLICT DO NOTHING
+""")
+_USED_AT = Statement("SELECT used_at FROM used_signatures WHERE signature_hash = :digest")
+_FORGET = Statement("DELETE FROM used_signatures WHERE expires_at <= :now")
 
 
 class Repeated(EngineError):
@@ -47,7 +53,8 @@ class Once:
     def __init__(self, db: Database) -> None:
         self._db = db
         self._lock = threading.Lock()
-        self._outcomes: dict[str, _Outcome] = {}
+        self._outcomes: OrderedDict[str, _Outcome] = OrderedDict()
+        self._tidied = 0.0
 
     def do(self, token: str, until: datetime, call: str, act: Callable[[], Any]) -> Any:
         """What ``act`` returns or raises, or returned when this token came first.
@@ -77,23 +84,32 @@ class Once:
         return value
 
     def _first_use(self, digest: str, until: datetime) -> datetime | None:
-        """Note the use of a token; if there was one before, when."""
-        try:
-            with self._db.write() as connection:
-                connection.execute(delete(used_signatures).where(used_signatures.c.expires_at <= now()))
-                values = {"signature_hash": digest, "used_at": now(), "expires_at": until}
-                connection.execute(insert(used_signatures).values(**values))
-            return None
-        except IntegrityError:
-            query = select(used_signatures.c.used_at).where(used_signatures.c.signature_hash == digest)
-            with self._db.read() as connection:
-                return connection.scalar(query)
+        """Note the use of a token; if there was one before, when.
+
+        Many requests come at a time, and each notes its token first: they share a transaction.
+        """
+        tidy = time.monotonic() > self._tidied + TIDY_SECONDS
+        if tidy:
+            self._tidied = time.monotonic()
+
+        def note(batch: Batch) -> datetime | None:
+            if tidy:
+                batch.change(_FORGET, now=batch.now)
+            if batch.change(_USE, digest=digest, now=batch.now, until=until):
+                return None
+            found = batch.one(_USED_AT, digest=digest)
+            # It may have been forgotten in this very moment, long after it could have been used by right.
+            return batch.time(found[0]) if found is not None else until
+
+        return self._db.batches.run(note)
 
     def _remember(self, digest: str, outcome: _Outcome) -> None:
         with self._lock:
-            oldest = time.monotonic() - RETRY_SECONDS
-            self._outcomes = {key: known for key, known in self._outcomes.items() if known.at > oldest}
             self._outcomes[digest] = outcome
+            self._outcomes.move_to_end(digest)
+            oldest = time.monotonic() - RETRY_SECONDS
+            while self._outcomes and next(iter(self._outcomes.values())).at <= oldest:
+                self._outcomes.popitem(last=False)
 
     def _recall(self, digest: str, first_at: datetime) -> _Outcome:
         if now() - first_at > timedelta(seconds=RETRY_SECONDS):
