@@ -35,7 +35,7 @@ from trueground.storage import Storage, file_uri
 
 TEMPLATE = (Path(__file__).parents[1] / "include/templates/prediction/template.liquid.html").read_text()
 ACCOUNT = "us-east-1:000000000000"
-WARM_UP, WATCHED = 60.0, 60.0
+WARM_UP, WATCHED = 30.0, 60.0
 """Seconds before, and for which, the waiting runs are measured."""
 POLL = 5.0
 """Seconds between two looks of a trigger: the default of HumanReviewSensor."""
@@ -112,10 +112,10 @@ def answer_all(server: TruegroundServer, flow: str) -> None:
             answering.submit_answer(db, lease.id, worker, {"label": {"label": "bad"}}, 1.0)
 
 
-async def wait(waiting: Sequence[dict[str, str]]) -> None:
+async def wait(waiting: Sequence[dict[str, Any]]) -> None:
     """Wait for human loops, one trigger for each step of a run."""
 
-    async def one(started: dict[str, str]) -> None:
+    async def one(started: dict[str, Any]) -> None:
         async for event in started_loops_trigger(started).run():
             if "error" in event.payload:
                 raise RuntimeError(event.payload["error"])
@@ -123,7 +123,7 @@ async def wait(waiting: Sequence[dict[str, str]]) -> None:
     await asyncio.gather(*map(one, waiting))
 
 
-async def watch_without_end(waiting: Sequence[dict[str, str]], meter: Meter) -> None:
+async def watch_without_end(waiting: Sequence[dict[str, Any]], meter: Meter) -> None:
     """Wait for what does not end; measured once each trigger has found what it waits for."""
     everybody = asyncio.create_task(wait(waiting))
     await asyncio.sleep(WARM_UP)
@@ -134,19 +134,19 @@ async def watch_without_end(waiting: Sequence[dict[str, str]], meter: Meter) -> 
         await everybody
 
 
-def started_loops_trigger(started: dict[str, str]) -> Any:
+def started_loops_trigger(started: dict[str, Any]) -> Any:
     """The trigger that HumanReviewSensor defers to."""
     from operators.triggers import StartedLoopsTrigger
 
     return StartedLoopsTrigger(connection="trueground", poll_interval=POLL, **started)
 
 
-def start_one(client: Any, flow: str, number: int) -> dict[str, str]:
+def start_one(client: Any, flow: str, number: int) -> dict[str, Any]:
     """A run with one human loop that nobody answers."""
     after = datetime.now(UTC) - timedelta(hours=1)
     prefix = loop_prefix("texts", f"night {number}")
-    start_loops(client, flow, [{"id": "one", "content": {"source": "A text."}}], prefix=prefix)
-    return {"flow_definition": flow, "prefix": prefix, "created_after": after.isoformat()}
+    begun = start_loops(client, flow, [{"id": "one", "content": {"source": "A text."}}], prefix=prefix)
+    return {"flow_definition": flow, "prefix": prefix, "created_after": after.isoformat(), "last": begun.last}
 
 
 def connect(server: TruegroundServer) -> None:
@@ -188,9 +188,11 @@ def main() -> int:
             write_loops(run, "review")
         client = server.client("sagemaker-a2i-runtime", connections=STARTERS)
         prefix, after = loop_prefix("texts", run.name), datetime.now(UTC) - timedelta(hours=1)
-        started = {"flow_definition": flow, "prefix": prefix, "created_after": after.isoformat()}
         with meter.part(f"start {options.loops} human loops"):
-            start_loops(client, flow, run.read_lines("loops", "review.jsonl"), prefix=prefix)
+            begun = start_loops(client, flow, run.read_lines("loops", "review.jsonl"), prefix=prefix)
+        started = {
+            "flow_definition": flow, "prefix": prefix, "created_after": after.isoformat(), "last": begun.last,
+        }  # fmt: skip
         with meter.part("people answer all"):
             answer_all(server, flow)
         with meter.part("wait with one trigger"):

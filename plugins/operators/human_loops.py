@@ -167,7 +167,8 @@ class StartHumanLoopsOperator(BaseOperator):
         connection: the Airflow connection of the labeling service. Templated.
 
     Returns:
-        ``flow_definition``, ``prefix`` and ``created_after``, by which the loops are found, and how many ``loops``.
+        ``flow_definition``, ``prefix`` and ``created_after``, by which the loops are found, how many ``loops``, and
+        the name of the ``last``.
     """
 
     template_fields: Sequence[str] = ("flow_definition", "file", "name", "run_name", "step", "connection")
@@ -207,7 +208,7 @@ class StartHumanLoopsOperator(BaseOperator):
         after = context["dag_run"].run_after - timedelta(hours=1)
         known = list_loops(client, self.flow_definition, prefix=prefix, created_after=after)
         try:
-            count = start_loops(
+            started = start_loops(
                 client,
                 self.flow_definition,
                 itertools.islice(self._lines(), self.shard, None, self.shards),
@@ -217,12 +218,13 @@ class StartHumanLoopsOperator(BaseOperator):
             )
         except InputError as error:
             raise AirflowFailException(str(error)) from error
-        self.log.info("%d human loops of %s", count, self.flow_definition)
+        self.log.info("%d human loops of %s", started.loops, self.flow_definition)
         return {
             "flow_definition": self.flow_definition,
             "prefix": prefix,
             "created_after": after.isoformat(),
-            "loops": count,
+            "loops": started.loops,
+            "last": started.last,
         }
 
     def _lines(self) -> Iterator[dict[str, Any]]:

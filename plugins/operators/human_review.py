@@ -72,7 +72,7 @@ class HumanReviewSensor(BaseOperator):
             how: dict[str, Any] = {"connection": self.connection, "poll_interval": self.poll_interval}
             if isinstance(loops[0], Mapping):
                 found = self._started(loops)
-                how |= {name: found[name] for name in ("flow_definition", "prefix", "created_after")}
+                how |= {name: found[name] for name in ("flow_definition", "prefix", "created_after", "last")}
                 trigger = StartedLoopsTrigger(**how)
             else:
                 trigger = HumanLoopsTrigger(human_loops=loops, **how)

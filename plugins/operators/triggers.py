@@ -172,19 +172,28 @@ class HumanLoopsTrigger(PollingTrigger):
 class StartedLoopsTrigger(PollingTrigger):
     """Fires when all human loops of a step of a DAG run are over, however many they are.
 
-    While the oldest loop that was not over at the last look is still open, that is all it asks for. Else it reads the
-    flow definition's list from there up to the first that is not over now. So the memory is that of a page.
+    While a loop that was not over at the last look is still open, that is all it asks for. Else it reads the flow
+    definition's list, from the oldest that was not over, up to the first that is not over now. So the memory is that of
+    a page.
 
     Args:
         flow_definition: its ARN.
         prefix: how the names of the loops begin.
         created_after: they were started after this time (ISO).
+        last: the name of one of them that is likely to end late.
     """
 
     hook_class = HumanLoopHook
 
     def __init__(
-        self, *, flow_definition: str, prefix: str, created_after: str, connection: str, poll_interval: float = 3.0
+        self,
+        *,
+        flow_definition: str,
+        prefix: str,
+        created_after: str,
+        last: str | None = None,
+        connection: str,
+        poll_interval: float = 3.0,
     ) -> None:
         super().__init__(
             connection=connection,
@@ -192,10 +201,11 @@ class StartedLoopsTrigger(PollingTrigger):
             flow_definition=flow_definition,
             prefix=prefix,
             created_after=created_after,
+            last=last,
         )
         self.prefix = prefix
         self._from = datetime.fromisoformat(created_after)
-        self._open: str | None = None
+        self._open = last
         self._wanted = {"FlowDefinitionArn": flow_definition, "SortOrder": "Ascending", "MaxResults": PAGE}
 
     async def look(self, client: Any) -> dict[str, Any] | None:

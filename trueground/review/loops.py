@@ -38,6 +38,14 @@ class Loop:
     failure_reason: str | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class Started:
+    """How many human loops there are of some lines, and the last one's name; ``None`` where there are no lines."""
+
+    loops: int
+    last: str | None
+
+
 def loop_prefix(project: str, run: str, step: str = "review") -> str:
     """How the names of the human loops of a step of a DAG run begin; no other step's do.
 
@@ -71,7 +79,7 @@ def start_loops(
     data_attributes: Mapping[str, Any] | None = None,
     done: frozenset[str] = frozenset(),
     starters: int = STARTERS,
-) -> int:
+) -> Started:
     """Start a human loop for each line. Repeated, it goes on where it was: a loop that is there stays as it is.
 
     Args:
@@ -85,7 +93,7 @@ def start_loops(
         starters: how many are started at the same time.
 
     Returns:
-        How many lines there are, each with its loop.
+        How many lines there are, each with its loop, and the name of the last one's.
 
     Raises:
         InputError: a content is too long, or a loop of the same object was started with another content.
@@ -110,7 +118,7 @@ def start_loops(
                 ) from error
             raise
 
-    count = 0
+    count, name = 0, None
     under_way: set[Future[None]] = set()
     with ThreadPoolExecutor(starters) as pool:
         try:
@@ -131,7 +139,7 @@ def start_loops(
         except BaseException:
             pool.shutdown(cancel_futures=True)
             raise
-    return count
+    return Started(count, name)
 
 
 def list_loops(
