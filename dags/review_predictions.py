@@ -12,7 +12,7 @@ from operators.human_loops import CreateFlowDefinitionOperator, CreateHumanTaskU
 from operators.human_review import HumanReviewSensor
 from operators.predictions import PREDICTIONS, ChoosePredictionsToReviewOperator
 from operators.project_dags import first_night, project_asset
-from operators.reviews import CollectReviewsOperator, MergeReviewsOperator, ShowPredictionsOperator
+from operators.reviews import CollectReviewsOperator, LearnFieldsOperator, MergeReviewsOperator, ShowPredictionsOperator
 
 from trueground.review.kinds import review_kind
 from trueground.review.project import ReviewProject, load_review_projects
@@ -74,6 +74,8 @@ def review_dag(file: str, project: ReviewProject) -> DAG:
             task_id="merge", project=file, reviews=project_asset(project, "reviews"), **EVEN_IF_SKIPPED
         )
         chain(predict, choose, *steps, merge)
+        if project.source.kind == "documents" and project.source.learn:
+            chain(merge, LearnFieldsOperator(task_id="learn_fields", project=file))
     return dag
 
 

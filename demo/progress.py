@@ -89,7 +89,11 @@ def _xcom(airflow: LocalAirflow, path: str, task: str, key: str) -> Any:
     except httpx.HTTPStatusError:
         return None
     value = entry["value"]
-    return json.loads(value) if isinstance(value, str) else value
+    try:
+        return json.loads(value) if isinstance(value, str) else value
+    except ValueError:
+        # A task that returned a text.
+        return value
 
 
 def _result(airflow: LocalAirflow, path: str, task: str) -> str:

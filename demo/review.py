@@ -1,9 +1,10 @@
 """`make demo-review`: read invoices, have people review what was read unsurely, and learn from them.
 
-Batch after batch of generated invoices is read by OCR. Of the first batch people see every field. A model of fields,
-trained anew on all reviews so far, then mends what was read and says which fields still need people, by A2I's
-activation conditions. The reviewers are simulated, as HTTP clients of the portal. Only they and the last lines of the
-demo know what is printed on the invoices.
+Airflow runs the DAG `review_invoices` once for each batch of generated invoices. They are read by OCR, activation
+conditions say which fields people see, and simulated reviewers, HTTP clients of the portal, correct them. Of the first
+batch they see every field. From all reviews so far a model of fields is trained, which mends the next batch and says
+how likely each of its fields is right; people then see those that are unlikely. Only the reviewers and the last lines
+of the demo know what is printed on the invoices.
 """
 
 from __future__ import annotations
@@ -14,47 +15,42 @@ import secrets
 import signal
 import sys
 import threading
-import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from demo.airflow import ROOT
-from demo.documents import Document, asked, conditions, fields_of
+import yaml
+
+from demo.airflow import ROOT, LocalAirflow
+from demo.documents import Document, asked_fields, checks, documents, review_project
 from demo.invoices import write_invoices
 from demo.people import Person, make_accounts
 from demo.processes import StartError, interrupt
+from demo.progress import RunFailed, follow, trigger
 from demo.reviewers import review_form
-from demo.service import LocalService
 from trueground import simulation
-from trueground.documents import read_document
-from trueground.documents.field_model import FieldModel
 from trueground.documents.values import plain
-from trueground.errors import InputError
-from trueground.manifests.write import encoded
-from trueground.review.conditions import Conditions
-from trueground.review.forms import ReviewedField, final_fields, form_input, reviewed_fields
-from trueground.review.loops import content_name, list_loops, loop_name, loop_prefix, start_loops
+from trueground.review.conditions import parse_conditions
+from trueground.review.project import load_review_project
 from trueground.review.textract import form_fields
-from trueground.storage import Storage, file_uri
+from trueground.service.settings import ServiceSettings
+from trueground.storage import Storage
 
+DAG = "review_invoices"
 TEAM = "document-reviewers"
 PEOPLE = [
     Person("rosa", "Rosa", TEAM, 0.995),
     Person("sami", "Sami", TEAM, 0.99),
     Person("tove", "Tove", TEAM, 0.98),
 ]
-TEMPLATE = ROOT / "include/templates/textract-analyze-document/template.liquid.html"
 SAMPLE = 5.0
 """Percent of the documents that people see whole once there is a model: nothing else shows its sure mistakes."""
 LEAST_CHANCE = 97.0
 """A field that is right with less chance than this by the model, of 100, is reviewed."""
 LEAST_WORD = 99.0
 """What the model is compared with: reviewing the fields with a word that the reader was less sure of, of 100."""
-WAIT_LIMIT = 300.0
-"""Seconds for the reviews of a batch."""
 
 
 def main() -> int:
@@ -63,23 +59,31 @@ def main() -> int:
     parser.add_argument("--batches", type=int, default=3)
     parser.add_argument("--invoices", type=int, default=40, help="invoices of a batch")
     parser.add_argument("--seed", type=int, default=7, help="decides what they say and how they are worn")
-    parser.add_argument("--folder", type=Path, default=ROOT, help="where data/ and .trueground/ are")
+    parser.add_argument("--folder", type=Path, default=ROOT, help="where data/, .airflow/ and .trueground/ are")
+    parser.add_argument("--port", type=int, default=8080, help="the first port to try")
     options = parser.parse_args()
     signal.signal(signal.SIGTERM, interrupt)
-    run = datetime.now(UTC).strftime("%Y%m%d-%H%M%S")
-    service = LocalService(options.folder / ".trueground" / "review", options.folder / "data")
-    folder, truth_file = options.folder / "data" / "invoices" / run, service.settings.home / f"{run}-truth.json"
+    name = datetime.now(UTC).strftime("%Y%m%d-%H%M%S")
+    home, data = options.folder / ".trueground" / "review", options.folder / "data"
     count = options.batches * options.invoices
-    print(f"Preparing: {count} invoices with noise, stamps and crooked scans, and the labeling service …", flush=True)
+    print(f"Preparing: {count} invoices with noise, stamps and crooked scans, Airflow's database …", flush=True)
     try:
-        write_invoices(folder / "pages", truth_file, count, seed=options.seed)
+        demo = ReviewDemo(data, Path("invoices") / name, home / "projects" / "invoices.yaml")
+        truth_file = home / f"{name}-truth.json"
+        for batch in range(options.batches):
+            first = batch * options.invoices
+            write_invoices(demo.pages(batch), truth_file, options.invoices, seed=options.seed, start=first)
         truth = json.loads(truth_file.read_text("utf-8"))
-        with service.running(), reviewers(service, truth):
-            print(f"Portal: {service.url}/\n", flush=True)
-            batches = list(ReviewLoop(service, folder).batches(options.batches, options.invoices))
+        demo.write_project(0)
+        projects = {"TRUEGROUND_PROJECTS": str(demo.project_file.parent)}
+        airflow = LocalAirflow(options.folder / ".airflow" / "review", home, data, options.port, projects)
+        with airflow.running(), reviewers(airflow, truth):
+            print(f"Airflow:  {airflow.url}   user {airflow.user}   password {airflow.password}")
+            print(f"Portal:   {airflow.portal}/\n", flush=True)
+            batches = [demo.run(airflow, batch) for batch in range(options.batches)]
         tell_results(batches, truth)
-        print(f"\n  Pages, reviews, final fields and models: {folder}")
-    except (StartError, TimeoutError, InputError) as error:
+        print(f"\n  Pages, reviews, tables and models: {demo.folder}")
+    except (StartError, RunFailed) as error:
         print(f"\nfailed: {error}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
@@ -88,18 +92,56 @@ def main() -> int:
     return 0
 
 
+class ReviewDemo:
+    """A review project and its batches.
+
+    Args:
+        data: the data root.
+        place: the folder of this demo's files, from the data root.
+        project_file: the project's YAML.
+    """
+
+    def __init__(self, data: Path, place: Path, project_file: Path) -> None:
+        self.data, self.place, self.project_file = data, place, project_file
+
+    @property
+    def folder(self) -> Path:
+        """Where this demo's files are."""
+        return self.data / self.place
+
+    def pages(self, batch: int) -> Path:
+        """The folder of a batch's invoices."""
+        return self.folder / f"batch-{batch + 1}"
+
+    def write_project(self, batch: int) -> None:
+        """Write the project for a batch. Nothing is known before the first reviews: there people see everything."""
+        conditions = checks(SAMPLE, KeyValueBlockConfidenceLessThan=LEAST_CHANCE) if batch else checks(100)
+        pages, output = str(self.place / self.pages(batch).name), str(self.place / "reviews")
+        self.project_file.parent.mkdir(parents=True, exist_ok=True)
+        self.project_file.write_text(yaml.safe_dump(review_project(pages, output, TEAM, conditions)))
+
+    def run(self, airflow: LocalAirflow, batch: int) -> list[Document]:
+        """Run the DAG on a batch, and read what came of it."""
+        self.write_project(batch)
+        print(f"Batch {batch + 1}", flush=True)
+        run = trigger(airflow, DAG, {})
+        follow(airflow, DAG, run)
+        project = load_review_project(self.project_file, data_root=str(self.data))
+        return list(documents(project, run, Storage(data_root=str(self.data))))
+
+
 @contextmanager
-def reviewers(service: LocalService, truth: Mapping[str, Any]) -> Iterator[None]:
+def reviewers(airflow: LocalAirflow, truth: Mapping[str, Any]) -> Iterator[None]:
     """People at work inside the block."""
     password, stop = secrets.token_urlsafe(12), threading.Event()
-    db = service.open_store()
+    db = airflow.open_store()
     try:
-        make_accounts(db, service.settings, PEOPLE, password)
+        make_accounts(db, ServiceSettings(home=airflow.trueground_home), PEOPLE, password)
     finally:
         db.close()
     workers = [
         simulation.SimulatedWorker(
-            service.url, person.username, password, truth, person.accuracy, 0.05, seed=7, respond=review_form
+            airflow.portal, person.username, password, truth, person.accuracy, 0.05, seed=7, respond=review_form
         )
         for person in PEOPLE
     ]
@@ -112,109 +154,6 @@ def reviewers(service: LocalService, truth: Mapping[str, Any]) -> Iterator[None]
         thread.join()
 
 
-class ReviewLoop:
-    """Batches of documents: read, chosen from, reviewed, learned from.
-
-    Args:
-        service: where people review them.
-        folder: where their pages are; takes what comes of them.
-    """
-
-    def __init__(self, service: LocalService, folder: Path) -> None:
-        self.folder = folder
-        self.storage = Storage(data_root=str(service.settings.data_root))
-        self.loops = service.client("sagemaker-a2i-runtime")
-        self.flow = make_flow_definition(service, folder)
-        self.model: FieldModel | None = None
-        self.reviewed: list[ReviewedField] = []
-
-    def batches(self, count: int, size: int) -> Iterator[list[Document]]:
-        """Each batch, once it is reviewed and learned from."""
-        pages = sorted((self.folder / "pages").glob("*.jpg"))
-        for number in range(1, count + 1):
-            # Nothing is known before the first reviews, so there people see everything.
-            how = conditions(SAMPLE, KeyValueBlockConfidenceLessThan=LEAST_CHANCE) if self.model else conditions(100)
-            start = time.monotonic()
-            batch = [self.read(page, how) for page in pages[(number - 1) * size : number * size]]
-            print(f"batch {number}  read {len(batch)} invoices in {time.monotonic() - start:.0f} s", flush=True)
-            start = time.monotonic()
-            chosen = [document for document in batch if document.decision.needs_review]
-            self.review(chosen, f"batch-{number}")
-            fields = sum(asked(document.decision) for document in chosen)
-            print(
-                f"         people looked at {fields} fields of {len(chosen)} invoices in "
-                f"{time.monotonic() - start:.0f} s",
-                flush=True,
-            )
-            self.learn(self.folder / "models" / f"batch-{number}.skops")
-            yield batch
-
-    def read(self, page: Path, how: Conditions) -> Document:
-        """A page as it was read, mended by the model where there is one."""
-        response = read_document(page.read_bytes())
-        prediction = self.model.apply(response) if self.model else response
-        line = {"id": page.name, "service": "textract", "source-ref": file_uri(page), "prediction": prediction}
-        return Document(response, line, how.evaluate(line), fields_of(prediction))
-
-    def review(self, chosen: Sequence[Document], step: str) -> None:
-        """Have people review documents, wait for them, and take over what they say."""
-        prefix = loop_prefix("invoices", self.folder.name, step)
-        inputs = [{"id": each.name, "content": form_input(each.line, each.decision)} for each in chosen]
-        start_loops(self.loops, self.flow, inputs, prefix=prefix)
-        self.wait_for(prefix)
-        results = []
-        for document in chosen:
-            loop = self.loops.describe_human_loop(HumanLoopName=loop_name(prefix, document.name))
-            answer = json.loads(self.storage.read_bytes(loop["HumanLoopOutput"]["OutputS3Uri"]))["humanAnswers"][0]
-            selected, content = document.decision.selected, answer["answerContent"]
-            document.final = final_fields(document.line, selected, content)
-            # The model learns from what the reader gave, not from what an earlier model made of it.
-            as_read = {field.block_ids[0]: field for field in form_fields(document.reader)}
-            self.reviewed += reviewed_fields([as_read[field.block_ids[0]] for field in selected], content)
-            results.append({"id": document.name, "worker": answer["workerId"], "fields": dict(document.final)})
-        content = b"".join(encoded(result) + b"\n" for result in results)
-        self.storage.write_bytes(file_uri(self.folder / f"{step}.jsonl"), content)
-
-    def wait_for(self, prefix: str) -> None:
-        """Wait until no loop of a prefix is in progress. Raises ``TimeoutError``."""
-        deadline = time.monotonic() + WAIT_LIMIT
-        while any(loop.status == "InProgress" for loop in list_loops(self.loops, self.flow, prefix=prefix)):
-            if time.monotonic() > deadline:
-                raise TimeoutError(f"reviews are still open after {WAIT_LIMIT:.0f} s")
-            time.sleep(0.5)
-
-    def learn(self, file: Path) -> None:
-        """Train the model anew on all reviews so far; with too few, the one before stays."""
-        try:
-            self.model = FieldModel().fit(self.reviewed)
-        except InputError as error:
-            print(f"         the model of fields was not trained: {error}", flush=True)
-            return
-        self.storage.write_bytes(file_uri(file), self.model.to_bytes())
-        print(f"         trained the model of fields on {self.model.trained_on} reviewed fields", flush=True)
-
-
-def make_flow_definition(service: LocalService, folder: Path) -> str:
-    """The review page and who sees it; returns the flow definition's ARN."""
-    client, template = service.client(), TEMPLATE.read_text("utf-8")
-    name = content_name("invoices", [template, str(folder)])
-    ui = client.create_human_task_ui(HumanTaskUiName=name, UiTemplate={"Content": template})["HumanTaskUiArn"]
-    team = client.describe_workteam(WorkteamName=TEAM)["Workteam"]["WorkteamArn"]
-    arn: str = client.create_flow_definition(
-        FlowDefinitionName=name,
-        HumanLoopConfig={
-            "WorkteamArn": team,
-            "HumanTaskUiArn": ui,
-            "TaskTitle": "Check what was read from an invoice",
-            "TaskDescription": "Correct the fields that do not match the page.",
-            "TaskCount": 1,
-        },
-        OutputConfig={"S3OutputPath": file_uri(folder / "reviews")},
-        RoleArn=f"arn:aws:iam::{service.settings.account}:role/labeling",
-    )["FlowDefinitionArn"]
-    return arn
-
-
 def tell_results(batches: Sequence[Sequence[Document]], truth: Mapping[str, Mapping[str, str]]) -> None:
     """Print how right the fields are, which only the demo can know."""
     print(f"\n  {'':10}{'fields':>8}{'right as read':>16}{'right in the end':>18}{'seen by people':>16}")
@@ -222,7 +161,7 @@ def tell_results(batches: Sequence[Sequence[Document]], truth: Mapping[str, Mapp
         total = sum(len(truth[document.name]) for document in batch)
         read = sum(_right(document.as_read, truth[document.name]) for document in batch)
         final = sum(_right(document.final, truth[document.name]) for document in batch)
-        seen = sum(asked(document.decision) for document in batch)
+        seen = sum(document.asked for document in batch)
         print(f"  batch {number:<4}{total:8}{read / total:16.1%}{final / total:18.1%}{seen / total:16.1%}")
     later = [document for batch in batches[1:] for document in batch]
     if later:
@@ -234,22 +173,23 @@ def tell_results(batches: Sequence[Sequence[Document]], truth: Mapping[str, Mapp
         )
 
 
-def _without_model(documents: Sequence[Document], truth: Mapping[str, Mapping[str, str]]) -> tuple[int, int]:
+def _without_model(batch: Sequence[Document], truth: Mapping[str, Mapping[str, str]]) -> tuple[int, int]:
     """By the reader's confidences alone, how many fields people would have seen, and how many would be right if each
     review were right.
     """
-    by_words, seen, right = conditions(SAMPLE, WordBlockConfidenceLessThan=LEAST_WORD), 0, 0
-    for document in documents:
-        decision = by_words.evaluate({**document.line, "prediction": document.reader})
-        seen += asked(decision)
-        unseen = {plain(field.key): field.value for field in form_fields(document.reader)
+    by_words = {"Conditions": [{"Or": checks(SAMPLE, WordBlockConfidenceLessThan=LEAST_WORD)}]}
+    conditions, seen, right = parse_conditions(by_words, service="textract"), 0, 0
+    for document in batch:
+        decision = conditions.evaluate(document.line)
+        seen += asked_fields(decision)
+        unseen = {plain(field.key): field.value for field in form_fields(document.line["prediction"])
                   if field not in decision.selected}  # fmt: skip
         # What people saw, or were asked for because it was missing, would be right.
         right += sum(unseen.get(plain(key), value) == value for key, value in truth[document.name].items())
     return seen, right
 
 
-def _right(fields: Sequence[tuple[str, str]], truth: Mapping[str, str]) -> int:
+def _right(fields: Sequence[Sequence[str]], truth: Mapping[str, str]) -> int:
     found = {plain(key): value for key, value in fields}
     return sum(found.get(plain(key)) == value for key, value in truth.items())
 

@@ -9,7 +9,7 @@ import pytest
 
 from trueground.errors import InputError
 from trueground.review.conditions import parse_conditions
-from trueground.review.forms import final_fields, form_input, reviewed_fields
+from trueground.review.forms import form_input, said_of_form
 
 FORMS = "AWS/Textract/AnalyzeDocument/Forms/V1"
 CONDITIONS = {
@@ -83,28 +83,13 @@ def test_a_file_is_named_as_aws_does_where_it_is_on_s3_and_by_its_uri_elsewhere(
     assert form_input(elsewhere, decide(elsewhere))["source-ref"] == "file:///data/1.jpg"
 
 
-def test_an_answer_says_of_each_field_what_it_is_that_it_is_none_or_that_nobody_could_read_it() -> None:
-    given = line()
-    selected = decide(given).selected
-    said = reviewed_fields(selected, answer(("key2", "Total:", "20")))
-    assert [(field.read.key, field.key, field.value) for field in said] == [
-        ("Total:", "Total:", "20"), ("Net:", None, None),
-    ]  # fmt: skip
-    unread = reviewed_fields(selected, answer(("key2", "Total:", "2"), ("key3", "Net:", "3"), unknown=("key3",)))
-    assert [field.read.key for field in unread] == ["Total:"]
-
-
-def test_the_final_fields_are_the_reviewed_ones_and_the_rest_as_it_was_read() -> None:
-    given = line()
-    selected = decide(given).selected
-    reviewed = answer(("key2", "Total due:", "20"), ("new", "IBAN:", "DE1"))
-    assert final_fields(given, selected, reviewed) == [("Date:", "1"), ("Total due:", "20"), ("IBAN:", "DE1")]
-    unread = answer(("key2", "Total:", "5"), ("key3", "Net:", "3"), unknown=("key2",))
-    assert final_fields(given, selected, unread) == [("Date:", "1"), ("Total:", "2"), ("Net:", "3")]
+def test_an_answer_says_of_each_pair_what_it_is_and_which_nobody_could_read() -> None:
+    content = answer(("key2", "Total:", "20"), ("new", "IBAN:", "DE1"), unknown=("key2",))
+    assert said_of_form(content) == ({"key2": ("Total:", "20"), "new": ("IBAN:", "DE1")}, {"key2"})
 
 
 @pytest.mark.parametrize("content", [None, {}, {FORMS: []}, {FORMS: {"blocks": "none"}}])
 def test_an_answer_of_another_form_is_refused_by_name(content: Any) -> None:
     with pytest.raises(InputError) as caught:
-        final_fields(line(), (), content)
+        said_of_form(content)
     assert caught.value.field == f"answerContent.{FORMS}.blocks"

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from trueground.activation_conditions import TEXTRACT
 from trueground.errors import InputError
 from trueground.review.conditions import Decision
-from trueground.review.textract import FormField, form_fields
+from trueground.review.textract import FormField
 
 
 @dataclass(frozen=True)
@@ -45,47 +45,6 @@ def form_input(line: Mapping[str, Any], decision: Decision) -> dict[str, Any]:
         "selectedAiServiceResponse": {"blocks": [camel_case(block) for block in selected.values()]},
         "humanLoopContext": {"importantFormKeys": list(_important_keys(decision.results))},
     }
-
-
-def reviewed_fields(selected: Sequence[FormField], content: Any) -> list[ReviewedField]:
-    """What one reviewer said of each field they were asked about. A field nobody could read is left out.
-
-    Args:
-        selected: the fields they were asked about.
-        content: ``answerContent`` of their answer.
-
-    Raises:
-        InputError: the answer has not the form of ``crowd-textract-analyze-document``.
-    """
-    said, unknown = said_of_form(content)
-    fields = []
-    for field in selected:
-        if field.block_ids[0] not in unknown:
-            key, value = said.get(field.block_ids[0], (None, None))
-            fields.append(ReviewedField(field, key, value))
-    return fields
-
-
-def final_fields(line: Mapping[str, Any], selected: Sequence[FormField], content: Any) -> list[tuple[str, str]]:
-    """The fields of a document after its review: as they were read where nobody was asked or could tell.
-
-    Returns:
-        Keys and values in the document's order, then those that people added.
-
-    Raises:
-        InputError: the answer has not the form of ``crowd-textract-analyze-document``.
-    """
-    said, unknown = said_of_form(content)
-    asked = {field.block_ids[0] for field in selected} - unknown
-    read = form_fields(line["prediction"])
-    kept = []
-    for field in read:
-        if field.block_ids[0] not in asked:
-            kept.append((field.key, field.value))
-        elif field.block_ids[0] in said:
-            kept.append(said[field.block_ids[0]])
-    known = {field.block_ids[0] for field in read}
-    return kept + [pair for name, pair in said.items() if name not in known]
 
 
 def said_of_form(content: Any) -> tuple[dict[str, tuple[str, str]], set[str]]:

@@ -68,8 +68,12 @@ def predict_with_model(run: ReviewRun, source: ModelSource, labeling: Project) -
 
 
 def read_documents(run: ReviewRun, source: DocumentsSource) -> int:
-    """Read documents on this machine; returns how many there are."""
+    """Read documents on this machine; returns how many there are.
+
+    ``read.jsonl`` is what the reader gave; the predictions are that, or what the project's model of fields makes of it.
+    """
     from trueground.documents import read_document
+    from trueground.review.learned_fields import model_of
 
     def read(line: DataObject) -> dict[str, Any]:
         found = {"id": object_key(line), "source-ref": line.get("source-ref"), "service": source.service}
@@ -78,7 +82,14 @@ def read_documents(run: ReviewRun, source: DocumentsSource) -> int:
         except (InputError, OSError, KeyError) as error:
             return found | {"failure-reason": str(error)}
 
-    return _write(run, (encoded(read(line)) for line in objects_of(run, source, "image")))
+    model = model_of(run) if source.learn else None
+    if not run.storage.exists(run.uri("read.jsonl")):
+        run.write_lines(map(read, objects_of(run, source, "image")), "read.jsonl")
+    lines = run.read_lines("read.jsonl")
+    if model is not None:
+        mend = model.apply
+        lines = ({**line, "prediction": mend(line["prediction"])} if "prediction" in line else line for line in lines)
+    return _write(run, map(encoded, lines))
 
 
 def objects_of(run: ReviewRun, data: Data, media: Literal["image", "text"]) -> Iterator[DataObject]:

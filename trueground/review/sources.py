@@ -34,9 +34,14 @@ class ModelSource(Data):
 
 
 class DocumentsSource(Data):
-    """Images of documents, read on this machine; what is found has Textract's shape."""
+    """Images of documents, read on this machine; what is found has Textract's shape.
+
+    With ``learn``, a model of fields learns from each run's reviews, mends what the next one reads, and says how likely
+    each field is right.
+    """
 
     kind: Literal["documents"]
+    learn: bool = True
     service: Literal["textract"] = "textract"
 
 
