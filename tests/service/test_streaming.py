@@ -16,7 +16,7 @@ from botocore.exceptions import ClientError
 from sqlalchemy import select, update
 
 from tests.moto_server import MotoServer, serve_moto
-from tests.service.running import RunningService
+from tests.service.running import LAMBDA, RunningService
 from trueground.service.engine import answering, leasing, own_work, stream_source, streaming, topics
 from trueground.service.engine.errors import Closed, Invalid
 from trueground.service.engine.finisher import Finisher
@@ -189,6 +189,15 @@ def test_a_topic_that_is_not_there_is_refused(
         assert service.client().list_labeling_jobs()["LabelingJobSummaryList"] == []
 
 
+def test_a_label_too_long_for_a_topic_holds_up_no_other(
+    messages: Messages, settings: ServiceSettings, caplog: pytest.LogCaptureFixture
+) -> None:
+    long, short = (json.dumps({"source": text}) for text in ("x" * topics.MESSAGE_BYTES, "x"))
+    topics.Topics(replace(settings, messages_endpoint=messages.url)).publish(messages.labels, [long, short])
+    assert messages.received(1) == [{"source": "x"}]
+    assert "takes no message of more than 262144 bytes" in caplog.text
+
+
 def test_a_label_is_kept_before_it_is_sent_and_sent_again_after_a_crash(
     store: Database, settings: ServiceSettings, people: Any, stored_job: Any, answer_all: Any,
     monkeypatch: pytest.MonkeyPatch,
@@ -277,6 +286,26 @@ def test_messages_of_every_kind_are_read() -> None:
     assert stream_source.read_message("q", json.dumps({"Event": "s3:TestEvent"}), "animal") == []
     created, gone = ({**record, "eventName": name} for name in ("ObjectCreated:Put", "ObjectRemoved:Delete"))
     assert stream_source.read_message("q", json.dumps({"Records": [gone, created]}), "animal") == [file]
+
+
+@pytest.mark.parametrize("text", ["\0", "\ud83d"])
+def test_what_a_store_cannot_keep_holds_up_no_queue(
+    store: Database, settings: ServiceSettings, stored_job: Any, text: str
+) -> None:
+    stored_job(objects=[{"source": "first"}], Tags=YES, PreHumanTaskLambdaArn=LAMBDA + "PRE-PassThrough")
+    named = {"bucket": {"name": "b"}, "object": {"key": f"a{text}", "sequencer": "1"}}
+    pushed = [
+        *stream_source.read_message("m", json.dumps({"Records": [{"s3": named}]}), "animal"),
+        *stream_source.read_message(f"m{text}", json.dumps({"source": f"cut {text}"}), "animal"),
+        *stream_source.read_message("n", f"no JSON {text}", "animal"),
+        Pushed(json.dumps({"source": "x", ID: "id", "id": text})),
+    ]
+    outcomes = streaming.add_objects(store, settings.storage(), settings, "animals", pushed)
+    assert [(outcome.status, outcome.position) for outcome in outcomes] == [
+        ("added", 1), ("added", 2), ("refused", 3), ("refused", None),
+    ]  # fmt: skip
+    again = streaming.add_objects(store, settings.storage(), settings, "animals", pushed)
+    assert [outcome.status for outcome in again] == ["duplicate"] * 3 + ["refused"]
 
 
 def test_only_a_streaming_job_takes_objects(store: Database, settings: ServiceSettings, stored_job: Any) -> None:

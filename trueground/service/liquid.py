@@ -39,7 +39,8 @@ def render(
     with _told(template):
         parsed = _parse(CROWD_SCRIPT.sub(crowd_script, template))
         text: str = parsed.render(task={"input": _shown(task_input)}, __grant=grant_read_access)
-        return text
+        # Half of a character, as a text that was cut may end with, is none that a page can carry.
+        return text.encode("utf-8", "replace").decode()
 
 
 def check(template: str) -> None:

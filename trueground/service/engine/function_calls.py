@@ -108,7 +108,12 @@ class FunctionCalls:
 def reason_of(error: BaseException) -> str:
     """Why an object failed, in a form that any store keeps: functions may say anything."""
     told = str(error) if isinstance(error, TruegroundError) else f"{type(error).__name__}: {error}"
-    return told.encode("utf-8", "replace").decode().replace("\0", "?")[:REASON_CHARACTERS]
+    return storable(told)[:REASON_CHARACTERS]
+
+
+def storable(text: str) -> str:
+    """The text with a ``?`` for what no store keeps: null characters, and halves of characters beyond 16 bits."""
+    return text.encode("utf-8", "replace").decode().replace("\0", "?")
 
 
 def _as_json(name: str, value: Any) -> Any:

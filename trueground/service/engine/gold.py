@@ -20,6 +20,7 @@ from trueground.service.engine.job_options import JobOptions
 from trueground.service.engine.job_request import JobPlan
 from trueground.service.engine.manifest import read_lines
 from trueground.service.engine.memory import JobFacts
+from trueground.service.engine.output_files import to_json
 from trueground.service.store.database import Database
 from trueground.service.store.tables import assignments, data_objects, job_workers, labeling_jobs
 from trueground.storage import Storage
@@ -117,7 +118,7 @@ def read_gold(plan: JobPlan, options: JobOptions, storage: Storage) -> Iterator[
         hidden = (plan.attribute, f"{plan.attribute}-metadata")
         content = {key: value for key, value in line.content.items() if key not in hidden}
         count += 1
-        yield GoldObject(json.dumps(content, ensure_ascii=False), json.dumps(label.value))
+        yield GoldObject(to_json(content).decode(), json.dumps(label.value))
     if not (options.qualification or 1) <= count <= GOLD_AT_MOST:
         least = f"at least {options.qualification or 1}" if count < GOLD_AT_MOST else f"at most {GOLD_AT_MOST}"
         raise Invalid(f"{options.gold} holds {count} gold objects; there must be {least}")

@@ -13,10 +13,12 @@ from sqlalchemy import Connection, Row, func, insert, select, update
 from trueground.errors import InputError
 from trueground.service.engine import audit_log
 from trueground.service.engine.errors import Invalid
+from trueground.service.engine.function_calls import reason_of, storable
 from trueground.service.engine.functions import own_function, task_input
 from trueground.service.engine.job_request import AVAILABILITY_SECONDS
 from trueground.service.engine.job_rows import EXPIRED, OPEN, already_labeled, end_of_open_objects, find_job
 from trueground.service.engine.manifest import Line, parse_line
+from trueground.service.engine.output_files import to_json
 from trueground.service.engine.preparation import must_be_prepared
 from trueground.service.settings import ServiceSettings
 from trueground.service.store.database import Database, now
@@ -84,11 +86,11 @@ def add_objects(
         try:
             checked.append(_check(job, storage, settings, one))
         except InputError as error:
-            reason = str(error)
+            reason = reason_of(error)
             if not one.must_be_kept:
                 checked.append(Outcome("refused", reason=reason))
             else:
-                checked.append(_Checked(_as_line(one), one.dedup_key, "failed", reason))
+                checked.append(_Checked(_as_line(one), _key(one), "failed", reason))
     with db.write(routine=True) as connection:
         _open_job(connection, job_name, lock=True)
         outcomes = append(connection, job, checked)
@@ -186,8 +188,9 @@ def _check(job: Row[Any], storage: Storage, settings: ServiceSettings, one: Push
     line = parse_line(storage, one.text.encode("utf-8", "surrogatepass"), fits, streaming=True)
     own = own_id(line.content)
     if own is None and one.keys:
-        line = Line(json.dumps({**line.content, **one.keys}, ensure_ascii=False), {**line.content, **one.keys})
-    return _row(job, settings, line, own or one.dedup_key)
+        content = {**line.content, **one.keys}
+        line = Line(to_json(content).decode(), content)
+    return _row(job, settings, line, own or _key(one))
 
 
 def _row(job: Row[Any], settings: ServiceSettings, line: Line, dedup_key: str | None) -> _Checked:
@@ -208,9 +211,14 @@ def own_id(content: Mapping[str, Any]) -> str | None:
     if not isinstance(name, str) or not 0 < len(name) <= NAME_CHARACTERS:
         raise InputError(f"the value must be the name of a key, of {NAME_CHARACTERS} characters at most", field=ID_NAME)
     found = content.get(name)
-    if not isinstance(found, str) or not 0 < len(found) <= ID_CHARACTERS:
+    if not isinstance(found, str) or not 0 < len(found) <= ID_CHARACTERS or found != storable(found):
         raise InputError(f"the object's id must be a text of {ID_CHARACTERS} characters at most", field=name)
     return found
+
+
+def _key(one: Pushed) -> str | None:
+    """What a sender makes up must fit into the store, or its queue would wait behind it for ever."""
+    return None if one.dedup_key is None else storable(one.dedup_key)
 
 
 def _as_line(one: Pushed) -> str:
