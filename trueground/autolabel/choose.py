@@ -85,6 +85,11 @@ class Forecast:
         known, right = _known(model, human, drawn)
         return cls(model.classes_.tolist(), model.predict_proba(features), known, right)
 
+    @classmethod
+    def of_earlier(cls, model: LabelModel, shares: NDArray[np.float64]) -> Forecast:
+        """What a model that learned from other objects says of these: how right it was is known of those only."""
+        return cls(model.classes_.tolist(), shares, *model.left_out_confidence())
+
 
 def plan_round(
     features: NDArray[np.float32],
@@ -110,10 +115,13 @@ def plan_round(
     is more than the budget, asking it first costs nothing, and a surer model then proposes nearly all of the rest at
     once, for the price of one audit.
 
+    In the first round a forecast is that of a model from earlier nights. It may propose at once: whether the labels are
+    kept is decided by the audit alone. Where it proposes nothing, the round starts at random, as without it.
+
     Args:
         features: of all objects, ``[objects, features]``.
         human, machine: what has a label.
-        forecast: what the last round's model says of all objects.
+        forecast: what the last round's model says of all objects, or an earlier night's in the first round.
         settings: the promise.
         round: this round, from 1.
         proposals: how many earlier rounds proposed something, accepted or not.
@@ -127,11 +135,15 @@ def plan_round(
     open_objects = np.array([i for i in range(len(features)) if i not in human and i not in machine], dtype=np.int64)
     # Each proposal spends its share of what the earlier ones left, so that all together never spend more than is there.
     delta = (1 - settings.confidence) * SPENDING * (1 - SPENDING) ** proposals
-    if forecast is None or not len(open_objects):
+
+    def at_random() -> RoundPlan:
         drawn = randomness.choice(open_objects, min(budget + reserve, len(open_objects)), replace=False).tolist()
         return RoundPlan(
             sorted(drawn[:budget]), accuracy=settings.accuracy, delta=delta, reserve=drawn[budget:], at_random=True
         )
+
+    if forecast is None or not len(open_objects):
+        return at_random()
     shares = forecast.shares[open_objects]
     sure = shares.max(axis=1)
     order = np.argsort(-sure, kind="stable")
@@ -147,6 +159,8 @@ def plan_round(
     )
     if rounds is not None and round < rounds - 2 and len(order) - size > budget:
         size = 0
+    if round == 1 and size == 0:
+        return at_random()
     proposed = order[:size]
     audit = randomness.choice(open_objects[proposed], sample, replace=False) if size else np.array([], dtype=np.int64)
     rest = order[size:]

@@ -11,6 +11,7 @@ from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
 from trueground.answers import consolidate_run, load_answers, read_job_answers, save_answers
+from trueground.autolabel.earlier_model import earlier_forecast
 from trueground.autolabel.suspension import may_auto_label
 from trueground.manifests import object_key
 from trueground.run import Run
@@ -223,12 +224,17 @@ def _plan(
 
     promise, rounds = run.project.auto_label, run.project.rounds
     rows, model = features(run, objects), _model(run, number - 1)
+    forecast: Forecast | None = None
     by_index = {i: human[key].value for i, key in enumerate(keys) if key in human}
+    if number == 1:
+        forecast = earlier_forecast(run, objects)
+    elif model is not None:
+        forecast = Forecast.of(model, rows, by_index, _drawn(run, number - 1))
     return plan_round(
         rows,
         human=by_index,
         machine={i for i, key in enumerate(keys) if key in machine},
-        forecast=None if model is None else Forecast.of(model, rows, by_index, _drawn(run, number - 1)),
+        forecast=forecast,
         settings=AutoLabelSettings(accuracy=promise.accuracy, confidence=promise.confidence),
         round=number,
         proposals=sum(bool(_read_plan(run, earlier).get("proposal")) for earlier in range(1, number)),
@@ -246,7 +252,7 @@ def _read_plan(run: Run, number: int) -> dict[str, Any]:
 def _drawn(run: Run, number: int) -> set[int]:
     """The objects that rounds up to this one chose at random: the first round's, and all audits."""
     plans = [_read_plan(run, earlier) for earlier in range(1, number + 1)]
-    return {*(plans[0].get("query", []) if plans else []), *(i for plan in plans for i in plan.get("audit", []))}
+    return {i for plan in plans for i in (*plan.get("audit", ()), *(plan["query"] if plan.get("at_random") else ()))}
 
 
 def _model(run: Run, number: int) -> LabelModel | None:

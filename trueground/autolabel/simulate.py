@@ -41,6 +41,7 @@ def simulate_rounds(
     rounds: int,
     seed: int,
     mistakes: float = 0.0,
+    earlier: LabelModel | None = None,
 ) -> SimulatedRun:
     """Run the rounds to their end, as a labeling project does.
 
@@ -52,6 +53,7 @@ def simulate_rounds(
         rounds: the most rounds; in the last one, people label all that is left.
         seed: decides what is drawn at random, and who errs.
         mistakes: the share of human labels that are wrong, each another class at random.
+        earlier: a model from an earlier night, for the first round.
     """
     randomness = np.random.default_rng([seed, 1])
     classes = sorted(set(truth.tolist()))
@@ -60,7 +62,7 @@ def simulate_rounds(
     human: dict[int, str] = {}
     machine: dict[int, str] = {}
     drawn: set[int] = set()
-    model: LabelModel | None = None
+    forecast = None if earlier is None else Forecast.of_earlier(earlier, earlier.predict_proba(features))
     proposals = 0
 
     def ask(objects: list[int]) -> None:
@@ -73,7 +75,7 @@ def simulate_rounds(
             features,
             human=human,
             machine=machine,
-            forecast=None if model is None else Forecast.of(model, features, human, drawn),
+            forecast=forecast,
             settings=settings,
             round=number,
             proposals=proposals,
@@ -82,7 +84,7 @@ def simulate_rounds(
             rounds=rounds,
         )
         ask([*plan.query, *plan.audit])
-        drawn.update(plan.audit, plan.query if number == 1 else ())
+        drawn.update(plan.audit, plan.query if plan.at_random else ())
         if plan.proposal:
             proposals += 1
             settled = settle_round(plan, human)
@@ -93,6 +95,9 @@ def simulate_rounds(
         targets = np.array([human[i] for i in labeled])
         if len(set(targets.tolist())) > 1:
             model = LabelModel().fit(features[labeled], targets)
+            forecast = Forecast.of(model, features, human, drawn)
+        else:
+            forecast = None
     ask([i for i in range(len(truth)) if i not in human and i not in machine])
     wrong = sum(truth[i] != name for i, name in machine.items())
     return SimulatedRun(len(truth), len(human), len(machine), int(wrong))
