@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import signal
 import sys
 import time
 from datetime import UTC, datetime
@@ -15,8 +14,8 @@ from urllib.parse import unquote, urlsplit
 from demo.airflow import ROOT, LocalAirflow
 from demo.digits import read_truth, write_digits
 from demo.people import SimulatedPeople
-from demo.processes import StartError, interrupt
-from demo.progress import RunFailed, follow, result_of, trigger, wait_for_run
+from demo.processes import StartError, run_program
+from demo.progress import follow, result_of, trigger, wait_for_run
 
 DATA = ROOT / "data"
 TRUTH = ROOT / ".trueground" / "demo" / "digits-truth.csv"
@@ -29,21 +28,17 @@ def main() -> int:
     parser.add_argument("command", nargs="?", choices=("run", "up"), default="run")
     parser.add_argument("--port", type=int, default=8080, help="the first port to try")
     options = parser.parse_args()
-    signal.signal(signal.SIGTERM, interrupt)
-    try:
-        print("Preparing: 1,797 digits as pictures, Airflow's database, the labeling service's store …", flush=True)
-        count = write_digits(DATA / "digits" / "images", TRUTH)
-        airflow = LocalAirflow(ROOT / ".airflow", ROOT / ".trueground", DATA, options.port)
-        with airflow.running():
-            print(f"Airflow:  {airflow.url}   user {airflow.user}   password {airflow.password}")
-            print(f"Portal:   {airflow.portal}/   API for boto3 and the AWS CLI: {airflow.aws_endpoint}\n", flush=True)
-            return stay_up(airflow) if options.command == "up" else label_digits(airflow, count)
-    except (StartError, RunFailed) as error:
-        print(f"\nfailed: {error}", file=sys.stderr)
-        return 1
-    except KeyboardInterrupt:
-        print("\nstopped.", file=sys.stderr)
-        return 130
+    return run_program(lambda: _run(options.command, options.port))
+
+
+def _run(command: str, port: int) -> int:
+    print("Preparing: 1,797 digits as pictures, Airflow's database, the labeling service's store …", flush=True)
+    count = write_digits(DATA / "digits" / "images", TRUTH)
+    airflow = LocalAirflow(ROOT / ".airflow", ROOT / ".trueground", DATA, port)
+    with airflow.running():
+        print(f"Airflow:  {airflow.url}   user {airflow.user}   password {airflow.password}")
+        print(f"Portal:   {airflow.portal}/   API for boto3 and the AWS CLI: {airflow.aws_endpoint}\n", flush=True)
+        return stay_up(airflow) if command == "up" else label_digits(airflow, count)
 
 
 def stay_up(airflow: LocalAirflow) -> int:

@@ -9,13 +9,19 @@ import os
 import signal
 import socket
 import subprocess
+import sys
+from collections.abc import Callable
 from pathlib import Path
 from types import FrameType
 
 from trueground.service.engine import first_start
 
 
-class StartError(RuntimeError):
+class DemoError(RuntimeError):
+    """The demo cannot go on; the message says why."""
+
+
+class StartError(DemoError):
     """Something did not start; the message ends with the last lines of its log."""
 
 
@@ -45,8 +51,20 @@ def signal_group(process: subprocess.Popen[bytes], number: int) -> None:
         process.wait()
 
 
-def interrupt(number: int, frame: FrameType | None) -> None:
-    """A signal handler that ends the program as Ctrl-C does, so that what it started is stopped."""
+def run_program(act: Callable[[], int]) -> int:
+    """Run a demo until it ends, fails or is stopped, by Ctrl-C or a signal; returns the exit code."""
+    signal.signal(signal.SIGTERM, _interrupt)
+    try:
+        return act()
+    except DemoError as error:
+        print(f"\nfailed: {error}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        print("\nstopped.", file=sys.stderr)
+        return 130
+
+
+def _interrupt(number: int, frame: FrameType | None) -> None:
     raise KeyboardInterrupt
 
 

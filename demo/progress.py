@@ -11,13 +11,14 @@ import boto3
 import httpx
 
 from demo.airflow import LocalAirflow
+from demo.processes import DemoError
 
 PAUSE = 1.0
 SAY_AGAIN = 5.0
 """Seconds between two lines about the same waiting job."""
 
 
-class RunFailed(RuntimeError):
+class RunFailed(DemoError):
     """A DAG run did not succeed; the message names the tasks and their logs."""
 
 

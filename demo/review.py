@@ -12,7 +12,6 @@ from __future__ import annotations
 import argparse
 import json
 import secrets
-import signal
 import sys
 import threading
 from collections.abc import Iterator, Mapping, Sequence
@@ -27,8 +26,8 @@ from demo.airflow import ROOT, LocalAirflow
 from demo.documents import Document, asked_fields, checks, documents, review_project
 from demo.invoices import write_invoices
 from demo.people import Person, make_accounts
-from demo.processes import StartError, interrupt
-from demo.progress import RunFailed, follow, trigger
+from demo.processes import run_program
+from demo.progress import follow, trigger
 from demo.reviewers import review_form
 from trueground import simulation
 from trueground.documents.values import plain
@@ -62,33 +61,29 @@ def main() -> int:
     parser.add_argument("--folder", type=Path, default=ROOT, help="where data/, .airflow/ and .trueground/ are")
     parser.add_argument("--port", type=int, default=8080, help="the first port to try")
     options = parser.parse_args()
-    signal.signal(signal.SIGTERM, interrupt)
+    return run_program(lambda: _run(options))
+
+
+def _run(options: argparse.Namespace) -> int:
     name = datetime.now(UTC).strftime("%Y%m%d-%H%M%S")
     home, data = options.folder / ".trueground" / "review", options.folder / "data"
     count = options.batches * options.invoices
     print(f"Preparing: {count} invoices with noise, stamps and crooked scans, Airflow's database …", flush=True)
-    try:
-        demo = ReviewDemo(data, Path("invoices") / name, home / "projects" / "invoices.yaml")
-        truth_file = home / f"{name}-truth.json"
-        for batch in range(options.batches):
-            first = batch * options.invoices
-            write_invoices(demo.pages(batch), truth_file, options.invoices, seed=options.seed, start=first)
-        truth = json.loads(truth_file.read_text("utf-8"))
-        demo.write_project(0)
-        projects = {"TRUEGROUND_PROJECTS": str(demo.project_file.parent)}
-        airflow = LocalAirflow(options.folder / ".airflow" / "review", home, data, options.port, projects)
-        with airflow.running(), reviewers(airflow, truth):
-            print(f"Airflow:  {airflow.url}   user {airflow.user}   password {airflow.password}")
-            print(f"Portal:   {airflow.portal}/\n", flush=True)
-            batches = [demo.run(airflow, batch) for batch in range(options.batches)]
-        tell_results(batches, truth)
-        print(f"\n  Pages, reviews, tables and models: {demo.folder}")
-    except (StartError, RunFailed) as error:
-        print(f"\nfailed: {error}", file=sys.stderr)
-        return 1
-    except KeyboardInterrupt:
-        print("\nstopped.", file=sys.stderr)
-        return 130
+    demo = ReviewDemo(data, Path("invoices") / name, home / "projects" / "invoices.yaml")
+    truth_file = home / f"{name}-truth.json"
+    for batch in range(options.batches):
+        first = batch * options.invoices
+        write_invoices(demo.pages(batch), truth_file, options.invoices, seed=options.seed, start=first)
+    truth = json.loads(truth_file.read_text("utf-8"))
+    demo.write_project(0)
+    projects = {"TRUEGROUND_PROJECTS": str(demo.project_file.parent)}
+    airflow = LocalAirflow(options.folder / ".airflow" / "review", home, data, options.port, projects)
+    with airflow.running(), reviewers(airflow, truth):
+        print(f"Airflow:  {airflow.url}   user {airflow.user}   password {airflow.password}")
+        print(f"Portal:   {airflow.portal}/\n", flush=True)
+        batches = [demo.run(airflow, batch) for batch in range(options.batches)]
+    tell_results(batches, truth)
+    print(f"\n  Pages, reviews, tables and models: {demo.folder}")
     return 0
 
 

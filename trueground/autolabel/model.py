@@ -10,6 +10,7 @@ from numpy.typing import ArrayLike, NDArray
 from sklearn.base import BaseEstimator, ClassifierMixin
 
 from trueground.errors import InputError
+from trueground.models.files import dump_state, load_state
 from trueground.tasks.base import Label
 
 LANDMARKS = 800
@@ -18,7 +19,7 @@ WIDTHS = (0.25, 0.5, 1.0, 2.0)
 RIDGES = (1e-4, 1e-3, 1e-2, 1e-1, 1.0)
 CHUNK = 4096
 LEAST_WEIGHT = 0.05
-FORMAT = 1
+MARK, FORMAT = "trueground label model", 1
 STATE = {
     "classes_",
     "coefficients_",
@@ -139,28 +140,14 @@ class LabelModel(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
 
     def to_bytes(self) -> bytes:
         """The fitted model as a skops file, which holds data and no code."""
-        from skops import io
-
         state = {name: value for name, value in vars(self).items() if name.endswith("_")}
-        content: bytes = io.dumps({"trueground label model": FORMAT, **state})
-        return content
+        return dump_state(state, MARK, FORMAT)
 
     @classmethod
     def from_bytes(cls, content: bytes) -> LabelModel:
         """What :meth:`to_bytes` wrote. Raises :class:`InputError` for anything else."""
-        from skops import io
-
-        try:
-            state = io.loads(content)
-        except Exception as error:
-            # Whatever the reader trips over, the file is not one of ours.
-            raise InputError(f"not a model file: {error}") from error
-        if not isinstance(state, dict) or state.pop("trueground label model", None) != FORMAT:
-            raise InputError("the model file is of another version", hint="Train the model again.")
-        if set(state) != STATE:
-            raise InputError("the model file lacks parts of a model, or holds others", hint="Train the model again.")
         model = cls()
-        for name, value in state.items():
+        for name, value in load_state(content, MARK, FORMAT, STATE).items():
             setattr(model, name, value)
         return model
 

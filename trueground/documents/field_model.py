@@ -13,10 +13,11 @@ from numpy.typing import NDArray
 
 from trueground.documents.values import KnownValues
 from trueground.errors import InputError
+from trueground.models.files import dump_state, load_state
 from trueground.review.forms import ReviewedField
 from trueground.review.textract import FormField, form_fields
 
-FORMAT = 1
+MARK, FORMAT = "trueground field model", 1
 FOLDS = 5
 FEWEST = 20
 """Reviewed fields to learn from, at least, among them one that was right and one that was not."""
@@ -123,26 +124,13 @@ class FieldModel:
 
     def to_bytes(self) -> bytes:
         """The model as a skops file, which holds data and no code."""
-        from skops import io
-
-        content: bytes = io.dumps({"trueground field model": FORMAT, **vars(self), "known": self.known.state()})
-        return content
+        return dump_state({**vars(self), "known": self.known.state()}, MARK, FORMAT)
 
     @classmethod
     def from_bytes(cls, content: bytes) -> FieldModel:
         """What :meth:`to_bytes` wrote. Raises :class:`InputError` for anything else."""
-        from skops import io
-
-        try:
-            state = io.loads(content)
-        except Exception as error:
-            # Whatever the reader trips over, the file is not one of ours.
-            raise InputError(f"not a model file: {error}") from error
-        if not isinstance(state, dict) or state.pop("trueground field model", None) != FORMAT:
-            raise InputError("the model file is of another version", hint="Train the model again.")
         model = cls()
-        if set(state) != set(vars(model)):
-            raise InputError("the model file lacks parts of a model, or holds others", hint="Train the model again.")
+        state = load_state(content, MARK, FORMAT, set(vars(model)))
         vars(model).update(state, known=KnownValues.of_state(state["known"]))
         return model
 

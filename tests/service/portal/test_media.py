@@ -142,6 +142,7 @@ def test_a_task_shows_the_files_it_names_and_what_lies_below_a_folder_it_names(t
         "source-ref": f"{here}/a.png",
         "frames": [{"prefix": f"{here}/scene/"}],
         "mask": "see s3://b/m.png here s3://b/c/",
+        "document": {"s3Object": {"bucket": "forms", "name": "a/1.jpg"}},
     }
     named = NamedFiles(storage, line, f'<img src="{{{{ "{here}/logo.png" | grant_read_access }}}}">')
     for uri in (
@@ -150,6 +151,7 @@ def test_a_task_shows_the_files_it_names_and_what_lies_below_a_folder_it_names(t
         f"{here}/logo.png",
         "s3://b/m.png",
         "s3://b/c/1.png",
+        "s3://forms/a/1.jpg",
         f"{here}/x/../a.png",
     ):
         named.check(uri)
@@ -161,6 +163,7 @@ def test_a_task_shows_the_files_it_names_and_what_lies_below_a_folder_it_names(t
         f"{here}/scene/%2e%2e/b.png",
         f"{here}/scene/out/b.png",
         "s3://b/n.png",
+        "s3://forms/a/2.jpg",
         "s3://b/c/../n.png",
     ):
         with pytest.raises(InputError, match="neither its task nor itself names"):

@@ -19,7 +19,7 @@ const REVIEW_STYLE = `
   .pair input:focus { outline: 3px solid var(--accent); outline-offset: 0; border-color: transparent; }
   .pair input.key { font-weight: 600; background: none; border-color: transparent; margin: -4px 0 -4px -10px; padding: 4px 10px; }
   .pair input.key:hover { border-color: var(--line); }
-  .pair input:disabled { text-decoration: line-through; opacity: 0.6; }
+  .pair input:read-only { text-decoration: line-through; opacity: 0.6; }
   .pair .verdicts { display: none; flex-wrap: wrap; gap: 6px; margin-top: 8px; }
   .pair.here .verdicts { display: flex; }
   .verdicts button { padding: 4px 10px; min-height: 34px; font-size: 0.9rem; background: none; border: 1px solid var(--line); border-radius: 8px; cursor: pointer; }
@@ -191,7 +191,8 @@ class CrowdTextract extends CrowdInput {
     }
     if (here) pair.row.setAttribute('aria-current', 'true'); else pair.row.removeAttribute('aria-current');
     for (const button of pair.buttons) button.setAttribute('aria-pressed', String(button.dataset.verdict === pair.verdict));
-    pair.field.disabled = ['no', 'blank', 'absent'].includes(pair.verdict);
+    // Not disabled: what cannot have the focus would leave it, and what is typed, to another field.
+    pair.field.readOnly = ['no', 'blank', 'absent'].includes(pair.verdict);
     pair.state.textContent = this.stateOf(pair);
   }
 
