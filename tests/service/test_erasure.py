@@ -9,7 +9,7 @@ import pytest
 from sqlalchemy import select, update
 
 from tests.service.running import RunningService
-from trueground.service.engine import accounts, erasure, invitations, leasing, progress, sessions
+from trueground.service.engine import accounts, erasure, invitations, leasing, own_work, progress, sessions
 from trueground.service.engine.errors import Invalid, NotFound
 from trueground.service.security import Identity
 from trueground.service.store.database import Database
@@ -77,13 +77,21 @@ def test_files_written_before_hold_the_pseudonym_afterwards_and_nothing_else_cha
     assert erasure.rewrite_files(service.db, service.settings.storage(), ann) == 0
 
 
-def test_an_erased_persons_task_goes_to_somebody_else(
-    store: Database, people: Callable[[int], list[str]], stored_job: Callable[..., str]
+@pytest.mark.parametrize("leave", [erasure.erase, accounts.disable])
+@pytest.mark.parametrize("paused", [False, True])
+def test_the_task_of_somebody_who_is_gone_goes_to_somebody_else(
+    store: Database,
+    people: Callable[[int], list[str]],
+    stored_job: Callable[..., str],
+    leave: Callable[..., object],
+    paused: bool,
 ) -> None:
     first, second = people(2)
     stored_job(objects=1)
     lease = leasing.next_assignment(store, first)
     assert lease is not None and leasing.next_assignment(store, second) is None
-    erasure.erase(store, "worker-0")
+    if paused:
+        own_work.pause(store, lease.id, first)
+    leave(store, "worker-0")
     again = leasing.next_assignment(store, second)
     assert again is not None and again.position == lease.position

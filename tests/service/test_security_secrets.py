@@ -108,7 +108,12 @@ def dump(service: RunningService) -> str:
 def test_no_repr_tells_a_secret(settings: ServiceSettings) -> None:
     with _running_service(settings) as service:
         secret = (settings.home / "secret.key").read_text().strip()
-        hidden = ServiceSettings(smtp="smtp://u:hidden-word@h", notice_webhook="https://h/hidden-word")
+        hidden = ServiceSettings(
+            store_url="postgresql://u:hidden-word@h/db",
+            s3_options={"secret": "hidden-word"},
+            smtp="smtp://u:hidden-word@h",
+            notice_webhook="https://h/hidden-word",
+        )
         assert service.credentials["aws_secret_access_key"] not in repr(service)
         assert secret not in repr(service) and "hidden-word" not in repr(hidden)
 

@@ -39,11 +39,11 @@ class ServiceSettings:
     """
 
     home: Path = Path(".trueground")
-    store_url: str | None = None
+    store_url: str | None = field(default=None, repr=False)
     data_root: Path = Path("data")
     region: str = "us-east-1"
     account: str = "000000000000"
-    s3_options: Mapping[str, Any] = field(default_factory=dict)
+    s3_options: Mapping[str, Any] = field(default_factory=dict, repr=False)
     body_limit: int = 4 * 1024 * 1024
     stop_grace: float = 10.0
     poll_interval: float = 0.5

@@ -12,7 +12,7 @@ from typing import cast
 from sqlalchemy import Connection, Row, delete, insert, select, update
 from sqlalchemy.exc import IntegrityError
 
-from trueground.service.engine import audit_log, sessions
+from trueground.service.engine import audit_log, leasing, sessions
 from trueground.service.engine.errors import InUse, Invalid, NotFound
 from trueground.service.engine.sign_in_limits import Try
 from trueground.service.rights import ROLES, Role
@@ -204,13 +204,17 @@ def set_role(db: Database, username: str, role: Role) -> None:
 
 
 def disable(db: Database, username: str) -> None:
-    """Close an account: its sessions end, and it cannot sign in until it is enabled. Raises :class:`NotFound`."""
+    """Close an account: its sessions end, its tasks go to others, and it cannot sign in until it is enabled.
+
+    Raises :class:`NotFound`.
+    """
     with db.write() as connection:
         found = _known(connection, username)
         if found.disabled_at is None:
             connection.execute(update(workers).where(workers.c.id == found.id).values(disabled_at=now()))
             audit_log.record(connection, act="DisableWorker", resource=f"worker/{found.id}")
         sessions.end_all(connection, found.id)
+    leasing.release_all(db, found.id)
 
 
 def enable(db: Database, username: str) -> None:

@@ -19,7 +19,7 @@ from sqlalchemy import delete, select, update
 
 from trueground import storage as paths
 from trueground.service.engine import accounts, audit_log, leasing, sessions
-from trueground.service.engine.errors import NotFound, NotYours
+from trueground.service.engine.errors import NotFound
 from trueground.service.store.database import Database, now
 from trueground.service.store.tables import (
     answers,
@@ -74,12 +74,7 @@ def erase(db: Database, username: str) -> str:
         if found.email:
             connection.execute(delete(invitations).where(invitations.c.email == found.email))
         audit_log.record(connection, act="EraseWorker", resource=f"worker/{worker_id}")
-        held = connection.scalars(mine.where(assignments.c.state == "leased")).all()
-    for lease in held:
-        try:
-            leasing.release(db, lease, worker_id)
-        except NotYours:
-            continue
+    leasing.release_all(db, worker_id)
     return worker_id
 
 

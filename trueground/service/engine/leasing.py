@@ -13,16 +13,21 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Callable, Collection
+from contextlib import suppress
 from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
+from sqlalchemy import select
+
 from trueground.service.engine import gold, queue_at_once
 from trueground.service.engine import queue_sql as sql
 from trueground.service.engine.assignment import Assignment, hold_off_end, may_work, own
+from trueground.service.engine.errors import NotYours
 from trueground.service.engine.memory import JobFacts, memory_of
 from trueground.service.store.batches import Batch, Steps, TryAgain
 from trueground.service.store.database import Database
+from trueground.service.store.tables import IS_LEASED, assignments
 
 HELD_AT_ONCE = 2
 """Leases a worker may hold in one job: the task on the screen, and the one fetched ahead. Paused ones do not count."""
@@ -95,6 +100,16 @@ def release(db: Database, assignment_id: str, worker_id: str) -> None:
             _give_back(batch, mine.id, mine.facts.id, mine.position, "released", gold=mine.object_state == "gold")
 
     db.batches.run(run)
+
+
+def release_all(db: Database, worker_id: str) -> None:
+    """Give back all that a worker holds or has put aside, in every job: they come back for none of it."""
+    held = select(assignments.c.id).where(assignments.c.worker_id == worker_id, IS_LEASED)
+    with db.read() as connection:
+        leases = connection.scalars(held).all()
+    for lease in leases:
+        with suppress(NotYours):
+            release(db, lease, worker_id)
 
 
 def expire_leases(db: Database, job_id: int) -> int:
