@@ -77,6 +77,19 @@ def test_the_job_of_the_higher_priority_gives_its_tasks_first_but_nobody_is_torn
     assert theirs is not None and theirs.job_name == "urgent"
 
 
+def test_who_switches_to_another_job_stays_there_at_once(store: Database, people: People, stored_job: MakeJob) -> None:
+    (ada,) = people(1)
+    stored_job("plain", objects=9)
+    stored_job("urgent", objects=9, Tags=tags(priority=5))
+    for switch, stays in ((None, "urgent"), ("plain", "plain"), ("urgent", "urgent")):
+        if switch is not None:
+            assert leasing.next_assignment(store, ada, switch) is not None
+        for _ in range(2):
+            lease = leasing.next_assignment(store, ada)
+            assert lease is not None and lease.job_name == stays
+            answering.submit_answer(store, lease.id, ada, {"crowd-image-classifier": {"label": "dog"}}, 1.0)
+
+
 def test_a_running_jobs_tags_change_its_priority_and_nothing_that_was_settled(
     service: RunningService, sagemaker: Any, make_job: MakeJob
 ) -> None:

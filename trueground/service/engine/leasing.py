@@ -54,15 +54,18 @@ def next_task(
     """The operation of :func:`next_assignment`."""
 
     def run(batch: Batch) -> Steps[Assignment | None]:
-        jobs = [job for job, name in memory_of(db).visible_jobs(worker_id) if job_name in (None, name)]
+        memory = memory_of(db)
+        jobs = [job for job, name in memory.visible_jobs(worker_id) if job_name in (None, name)]
         for job in jobs:
             if (found := (yield from _next_in(db, batch, job, worker_id, holding))) is not None:
+                memory.went_to(worker_id, job)
                 return found
         # A lease may have run out since the background thread last looked.
         for job in jobs:
             if _expire(batch, job):
                 found = yield from _next_in(db, batch, job, worker_id, holding)
                 if found is not None:
+                    memory.went_to(worker_id, job)
                     return found
         # Perhaps a job has all its answers.
         db.changed.set()

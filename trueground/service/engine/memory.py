@@ -98,6 +98,11 @@ class Seen(Generic[Value]):
             return None
         return found[2]
 
+    def change(self, key: Any, value: Value) -> None:
+        """Another value for what is known, which holds no longer for that."""
+        if (found := self._values.get(key)) is not None:
+            self._values.put(key, (found[0], found[1], value))
+
     def look(self, key: Any, find: Callable[[], Value | None]) -> Value | None:
         """The value, found anew where it is not known. Nothing found is not remembered: strangers fill no memory."""
         value = self.get(key)
@@ -170,6 +175,12 @@ class Memory:
             return [(row[0], row[1]) for row in sorted(rows, key=lambda row: row is not last)]
 
         return self._visible.look(worker_id, find) or ()
+
+    def went_to(self, worker_id: str, job_id: int) -> None:
+        """Have the job come first at which a worker is now, before the store is asked again."""
+        jobs = self._visible.get(worker_id)
+        if jobs and jobs[0][0] != job_id:
+            self._visible.change(worker_id, sorted(jobs, key=lambda job: job[0] != job_id))
 
 
 def memory_of(db: Database) -> Memory:

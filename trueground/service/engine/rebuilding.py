@@ -7,8 +7,10 @@ from collections.abc import Iterator
 from sqlalchemy import select
 
 from trueground import storage as paths
+from trueground.service.engine import audit_log
 from trueground.service.engine.errors import Invalid
 from trueground.service.engine.job_rows import find_job
+from trueground.service.engine.jobs import resource
 from trueground.service.engine.output import Output
 from trueground.service.settings import ServiceSettings
 from trueground.service.store.database import Database
@@ -41,6 +43,8 @@ def rebuild_output(db: Database, storage: Storage, settings: ServiceSettings, na
     for positions in _answered(db, job.id):
         output.write_responses(positions)
     output.write_labels()
+    with db.write() as connection:
+        audit_log.record(connection, act="RebuildOutput", resource=resource(name))
     return paths.join(output.base, "manifests/output/output.manifest")
 
 
