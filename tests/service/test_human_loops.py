@@ -393,3 +393,13 @@ def test_an_errors_own_status_wins_over_that_of_the_model() -> None:
     statuses = [status_of(AwsError("ConflictException", "x", own), loop_model()) for own in (None, 400, 503)]
     assert statuses == [409, 400, 503]
     assert status_of(AwsError("ConflictException", "x"), service_model()) == 400
+
+
+@pytest.mark.parametrize("time", ["nan", "1e300", "0001-01-01T00:00:00%2B23:59", "[" * 3000, "soon"])
+def test_a_time_in_the_query_that_is_none_is_refused(service: Any, time: str) -> None:
+    flow = service.settings.arn("flow-definition/any")
+    url = f"{service.url}/human-loops?FlowDefinitionArn={flow}&CreationTimeAfter={time}"
+    request = AWSRequest("GET", url)
+    service.sign(request)
+    answer = httpx.get(url, headers=dict(request.headers))
+    assert (answer.status_code, answer.headers["x-amzn-errortype"]) == (400, "SerializationException")

@@ -117,6 +117,6 @@ def _from_text(member: Any, name: str, text: str) -> Any:
 def _seconds(text: str) -> float:
     try:
         return float(json.loads(text))
-    except (ValueError, TypeError):
+    except (ValueError, TypeError, RecursionError):
         time = datetime.fromisoformat(text)
         return (time if time.tzinfo else time.replace(tzinfo=UTC)).timestamp()
