@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from airflow.sdk import DAG, chain
+from airflow.sdk import DAG, TriggerRule, chain
 from operators.audits import DrawAuditOperator, RecordAuditOperator
 from operators.connections import PROJECTS_FOLDER, data_root
 from operators.labeling_job import LabelingJobOperator
@@ -12,7 +12,7 @@ from trueground.project import Project, load_projects
 
 
 def audit_dag(file: str, project: Project) -> DAG:
-    """Draw, have people judge, record: where the promise is broken, rounds stop labeling by machine."""
+    """Draw, have people judge, record: an alarm stops machine labels until all is well again."""
     with DAG(
         dag_id=f"audit_{project.name.replace('-', '_')}",
         description=f"Audit the machine labels of {project.name}",
@@ -30,7 +30,11 @@ def audit_dag(file: str, project: Project) -> DAG:
             task_id="judge", project=file, kind="verify", step="audit", manifest=draw.output["manifest"]
         )
         record = RecordAuditOperator(
-            task_id="record", project=file, audit=project_asset(project, "audit"), job=judge.output
+            task_id="record",
+            project=file,
+            audit=project_asset(project, "audit"),
+            job=judge.output,
+            trigger_rule=TriggerRule.NONE_FAILED,
         )
         chain(draw, judge, record)
     return dag

@@ -16,12 +16,17 @@ AUDIT = {
     "project": "digits", "run": "night", "promise": "holds", "since": None, "accuracy": 0.95, "confidence": 0.95,
     "lower": 0.0, "upper": 0.04, "estimate": 0.01, "reviews": 30,
 }  # fmt: skip
+GAINED = {"drift": "steady", "drift_since": "night", "drift_evidence": 1.5}
 
 
 def test_what_is_written_is_read() -> None:
-    written = AuditExtra(**AUDIT).as_extra()
-    assert written == {"schema": "trueground.audit/1", **AUDIT}
-    assert read_extra(AuditExtra, {**written, "from_rest_api": True}, asset="a") == AuditExtra(**AUDIT)
+    written = AuditExtra(**AUDIT, **GAINED).as_extra()
+    assert written == {"schema": "trueground.audit/1", **AUDIT, **GAINED}
+    assert read_extra(AuditExtra, {**written, "from_rest_api": True}, asset="a") == AuditExtra(**AUDIT, **GAINED)
+
+
+def test_an_event_from_before_a_field_was_gained_is_read() -> None:
+    assert read_extra(AuditExtra, {"schema": "trueground.audit/1", **AUDIT}, asset="a").drift is None
 
 
 @pytest.mark.parametrize("field", ["schema", *AUDIT])

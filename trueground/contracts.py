@@ -62,6 +62,11 @@ class AuditExtra(AssetExtra):
     upper: float = Field(description="upper limit of the error rate")
     estimate: float | None = Field(description="the error rate, estimated")
     reviews: int = Field(description="judgements of all nights")
+    drift: Literal["steady", "drifted", "unknown"] | None = Field(
+        None, description="whether what comes in is still like what the model learned from"
+    )
+    drift_since: str | None = Field(None, description="the night since which that is so")
+    drift_evidence: float | None = Field(None, description="against it: 100 or more is an alarm")
 
 
 class ReviewsExtra(AssetExtra):

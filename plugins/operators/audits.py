@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 class DrawAuditOperator(ProjectOperator):
-    """Draw machine labels of the newest label set; skips the night where there is nothing to ask.
+    """Test the newest label set for drift and draw machine labels of it; skips where there is nothing to ask.
 
     Args:
         labels: the asset of the project's labels.
@@ -42,9 +42,11 @@ class DrawAuditOperator(ProjectOperator):
 class RecordAuditOperator(ProjectOperator):
     """Record the judgements and tell everyone who waits for the audit; an alarm stops machine labels.
 
+    It runs also where nobody was asked: inputs may have drifted. Skips where there was nothing to look at.
+
     Args:
         audit: the asset of the project's audit; its event's ``extra`` carries the state.
-        job: what the verification job's task returned. Templated.
+        job: what the verification job's task returned, ``None`` where it was skipped. Templated.
     """
 
     template_fields = (*ProjectOperator.template_fields, "job")
@@ -59,9 +61,12 @@ class RecordAuditOperator(ProjectOperator):
         from trueground.contracts import AuditExtra
         from trueground.review import audits
 
-        state = audits.collect(run, self.job["output"])
+        state = audits.collect(run, self.job and self.job["output"])
+        if state is None:
+            raise AirflowSkipException("no labels were published yet")
         extra = AuditExtra(project=run.project.name, run=run.name, **state).as_extra()
         context["outlet_events"][self.audit].extra = extra
-        log = self.log.warning if state["promise"] == "broken" else self.log.info
-        log("the promise is %s: error rate %s", state["promise"], extra)
+        alarm = state["promise"] == "broken" or state["drift"] == "drifted"
+        log = self.log.warning if alarm else self.log.info
+        log("the promise is %s, inputs are %s: %s", state["promise"], state["drift"], extra)
         return extra

@@ -206,7 +206,7 @@ def test_an_audit_asks_about_machine_labels_once_and_tells_what_it_found(
     path = f"/dags/audit_mini/dagRuns/{quote(night, safe='')}/taskInstances"
     states = {task["task_id"]: task["state"] for task in airflow.api("GET", path)["task_instances"]}
     if not machine:
-        assert states == dict.fromkeys(("draw", "judge", "record"), "skipped")
+        assert states == {"draw": "skipped", "judge": "skipped", "record": "success"}
         return
     asked = result_of(airflow, "audit_mini", night, "draw")["objects"]
     found = result_of(airflow, "audit_mini", night, "record")

@@ -35,8 +35,8 @@ people: {team: annotators}
 """
 
 
-def night(folder: Path, name: str) -> Run:
-    (folder / "birds.yaml").write_text(PROJECT)
+def night(folder: Path, name: str, project: str = PROJECT) -> Run:
+    (folder / "birds.yaml").write_text(project)
     return Run(load_project(folder / "birds.yaml", data_root=str(folder)), name, Storage(folder))
 
 
@@ -44,7 +44,7 @@ def published(run: Run, *, human: bool = False, value: str = "wren") -> str:
     """A label set in Ground Truth's form."""
     lines = []
     for number in range(OBJECTS):
-        label = Label(f"s3://birds/{number:03}.png", value, 0.9 + 0.09 * (number % 2), human=human)
+        label = Label(f"file:///birds/{number:03}.png", value, 0.9 + 0.09 * (number % 2), human=human)
         written = run.task_type.write_label(
             label, "bird", run.categories, job_name="labeling-job/x", created=datetime(2026, 1, 1)
         )
@@ -93,7 +93,7 @@ def test_a_broken_promise_stops_machine_labels_until_it_holds_again(tmp_path: Pa
     assert state["classes"]["wren"]["wrong"] > 0
     assert may_auto_label(night(tmp_path, "before")), "a run that began keeps to what it decided"
     label = night(tmp_path, "after")
-    label.write_objects([{"source-ref": f"s3://birds/{i}.png"} for i in range(900)], "input.manifest")
+    label.write_objects([{"source-ref": f"file:///birds/{i}.png"} for i in range(900)], "input.manifest")
     assert rounds.choose(label, 1) == 900, "people get everything"
 
 

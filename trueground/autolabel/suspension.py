@@ -12,6 +12,7 @@ from trueground.run import Run
 from trueground.storage import Storage
 
 HOLDS, BROKEN, UNKNOWN = "holds", "broken", "unknown"
+STEADY, DRIFTED = "steady", "drifted"
 
 
 def state_uri(project: Project) -> str:
@@ -29,7 +30,7 @@ def read_audit(project: Project, storage: Storage) -> dict[str, Any]:
     try:
         state = json.loads(storage.read_text(uri))
     except FileNotFoundError:
-        return {"promise": UNKNOWN}
+        return {"promise": UNKNOWN, "drift": UNKNOWN}
     except ValueError as error:
         raise InputError(f"not JSON: {error}", file=uri) from None
     if not isinstance(state, dict) or state.get("promise") not in (HOLDS, BROKEN, UNKNOWN):
@@ -39,7 +40,8 @@ def read_audit(project: Project, storage: Storage) -> dict[str, Any]:
             field="promise",
             hint="Run the audit again: it writes this file anew from its records.",
         )
-    return state
+    # States that were written before drift was tested say nothing of it.
+    return {"drift": UNKNOWN, **state}
 
 
 def may_auto_label(run: Run) -> bool:
@@ -51,6 +53,7 @@ def may_auto_label(run: Run) -> bool:
         return False
     decided = run.read_json("audit.json")
     if decided is None:
-        decided = {"promise": read_audit(run.project, run.storage)["promise"]}
+        state = read_audit(run.project, run.storage)
+        decided = {name: state[name] for name in ("promise", "drift")}
         run.write_json(decided, "audit.json")
-    return bool(decided["promise"] != BROKEN)
+    return bool(decided["promise"] != BROKEN and decided.get("drift") != DRIFTED)

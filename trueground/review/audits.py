@@ -18,13 +18,14 @@ from trueground.autolabel.suspension import BROKEN, HOLDS, UNKNOWN, state_uri
 from trueground.manifests import object_key, read_manifest, write_manifest
 from trueground.quality.prediction_powered import AuditDesign, corrected
 from trueground.quality.sequences import ConfidenceSequence
+from trueground.review import drift
 from trueground.review.verification import JUDGEMENTS, WRONG
 from trueground.run import Run, folder_name
 from trueground.tasks import task_type
 
 
 def draw(run: Run, labels_uri: str, count: int) -> int:
-    """Draw labels to judge and write the night's ``input.manifest``: those that nobody judged yet.
+    """Draw labels to judge and write the night's ``input.manifest``: those that nobody judged yet. Test for drift.
 
     A night that was drawn before stays as it is.
 
@@ -42,6 +43,7 @@ def draw(run: Run, labels_uri: str, count: int) -> int:
     night = _read(run, "draw.json")
     if night is not None:
         return int(night["asked"])
+    drift.record(run, _uri(run), read_manifest(run.storage, labels_uri))
     attribute, lines, labels = run.project.label_attribute, [], []
     for line in read_manifest(run.storage, labels_uri):
         label = run.task_type.read_label(line, attribute, run.categories)
@@ -85,8 +87,18 @@ def input_manifest(run: Run) -> str:
     return _uri(run, "input.manifest")
 
 
-def collect(run: Run, job_output: str) -> dict[str, Any]:
-    """Read the judgements of the night's verification job and :func:`record` them."""
+def collect(run: Run, job_output: str | None) -> dict[str, Any] | None:
+    """Read the judgements of the night's verification job and :func:`record` them.
+
+    Args:
+        run: its name is the night's.
+        job_output: where the job's answers are; ``None`` where nobody was asked.
+
+    Returns:
+        What :func:`record` does; ``None`` for a night in which nothing was looked at.
+    """
+    if job_output is None:
+        return record(run, {}) if run.storage.exists(_uri(run, "drift.json")) else None
     answers = read_job_answers(run.storage, job_output, input_manifest(run))
     judgements = task_type("label-verification").consolidate(answers, JUDGEMENTS)
     return record(run, {judgement.object_id: judgement.value == WRONG for judgement in judgements})
@@ -100,7 +112,7 @@ def record(run: Run, wrong: Mapping[str, bool]) -> dict[str, Any]:
     Returns:
         The state, as :func:`estimate` has it.
     """
-    if _read(run, "judgements.json") is None:
+    if run.storage.exists(_uri(run, "draw.json")) and _read(run, "judgements.json") is None:
         asked = {object_key(line) for line in read_manifest(run.storage, input_manifest(run))}
         _write(run, {key: bool(value) for key, value in wrong.items() if key in asked}, "judgements.json")
     state = estimate(run)
@@ -117,7 +129,8 @@ def estimate(run: Run) -> dict[str, Any]:
 
     Returns:
         ``promise``, ``since`` (the night it changed), ``lower``, ``upper``, ``estimate``, ``reviews``; ``nights``,
-        what each night left; ``classes``, by label the draws, those found wrong and the estimated error rate.
+        what each night left; ``classes``, by label the draws, those found wrong and the estimated error rate;
+        and what :meth:`trueground.review.drift.Drift.to_json` tells.
     """
     promise = run.project.auto_label
     allowed, status, since, reviews = 1 - promise.accuracy, UNKNOWN, None, 0
@@ -163,6 +176,7 @@ def estimate(run: Run) -> dict[str, Any]:
             name: {"drawn": int(counts[0]), "wrong": int(counts[1]), "error_rate": counts[3] / counts[2]}
             for name, counts in sorted(classes.items())
         },
+        **drift.read_drift(run, paths.join(run.project.output, "audits")).to_json(),
     }
 
 
@@ -181,13 +195,13 @@ def _judged(run: Run) -> set[tuple[str, str]]:
     return {(d["object"], d["label"]) for night, said in _nights(run) for d in night["drawn"] if d["object"] in said}
 
 
-def _uri(run: Run, file: str, night: str | None = None) -> str:
-    return paths.join(run.project.output, "audits", night or folder_name(run.name), file)
+def _uri(run: Run, *file: str, night: str | None = None) -> str:
+    return paths.join(run.project.output, "audits", night or folder_name(run.name), *file)
 
 
 def _read(run: Run, file: str, night: str | None = None) -> Any:
     try:
-        return json.loads(run.storage.read_text(_uri(run, file, night)))
+        return json.loads(run.storage.read_text(_uri(run, file, night=night)))
     except FileNotFoundError:
         return None
 
