@@ -68,7 +68,8 @@ def review_dag(file: str, project: ReviewProject) -> DAG:
         doc_md=__doc__,
     ) as dag:
         predict = PREDICTIONS[project.source.kind](task_id="predict", project=file)
-        choose = ChoosePredictionsToReviewOperator(task_id="choose", project=file)
+        # One run at a time, so that two do not spend the same budget.
+        choose = ChoosePredictionsToReviewOperator(task_id="choose", project=file, max_active_tis_per_dag=1)
         steps = [review_step(file, project, step) for step in STEPS if team_of(project, step) is not None]
         merge = MergeReviewsOperator(
             task_id="merge", project=file, reviews=project_asset(project, "reviews"), **EVEN_IF_SKIPPED

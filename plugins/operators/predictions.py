@@ -56,8 +56,10 @@ class PredictWithModelOperator(PredictionsOperator):
         from trueground.review.predict import predict_with_model
 
         source = run.project.source
-        labeling = load_project(PROJECTS_FOLDER / source.project, data_root=data_root())
-        return predict_with_model(run, source, labeling)
+        files = [source.project] if source.other is None else [source.project, source.other]
+        return predict_with_model(
+            run, source, *(load_project(PROJECTS_FOLDER / file, data_root=data_root()) for file in files)
+        )
 
 
 class ReadDocumentsOperator(PredictionsOperator):
@@ -87,11 +89,18 @@ class ChoosePredictionsToReviewOperator(ReviewProjectOperator):
 
     def step(self, run: ReviewRun, context: Context) -> dict[str, Any]:
         """Choose."""
+        from trueground.review.budget import keep_within_budget
         from trueground.review.choose import choose_reviews
 
         conditions = run.project.parsed_conditions()
         chosen = choose_reviews(run.storage, run.uri("predictions.jsonl"), conditions, run.folder)
         if chosen.set_aside:
             self.log.warning("%d predictions cannot be judged: %s", chosen.set_aside, run.uri("set-aside.jsonl"))
-        self.log.info("%s", chosen)
-        return {"to_review": chosen.to_review, "accepted": chosen.accepted, "set_aside": chosen.set_aside}
+        over = keep_within_budget(run)
+        self.log.info("%s, of which %d are over the day's budget", chosen, over)
+        return {
+            "to_review": chosen.to_review - over,
+            "accepted": chosen.accepted + over,
+            "set_aside": chosen.set_aside,
+            "over_budget": over,
+        }

@@ -236,6 +236,27 @@ def test_several_reviewers_of_a_loop_are_consolidated(reviews: Reviews) -> None:
     assert all(len(row["reviews"]) == 3 and row["agreement"] == pytest.approx(2 / 3) for row in rows)
 
 
+def test_a_days_budget_is_spent_where_a_review_is_worth_most_and_shared_by_its_runs(reviews: Reviews) -> None:
+    reviews.write(review={"team": "annotators", "reviews_per_day": 3, "weight": "prediction.amount"})
+    amounts = {"small": (0.5, 1), "large": (0.7, 100), "unsure": (0.1, 10), "tiny": (0.3, 0.1)}
+    lines = [
+        {
+            "id": text, "service": "custom", "source": text,
+            "prediction": {"label": "good", "confidence": confidence, "amount": amount},
+        }
+        for text, (confidence, amount) in amounts.items()
+    ]  # fmt: skip
+    (reviews.service.data_root / "predictions.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+
+    def reviewed(published: dict[str, Any]) -> set[str]:
+        return {row["id"] for row in lines_of(published["reviews"]) if row["outcome"] != "accepted"}
+
+    first = reviews.run(lambda *_: "good")
+    assert reviewed(first) == {"large", "unsure", "small"} and first["objects"] == 4
+    assert reviewed(reviews.run(lambda *_: pytest.fail("asked again"))) == {"large", "unsure", "small"}
+    assert reviewed(reviews.run(lambda *_: pytest.fail("over the budget"), "another night")) == set()
+
+
 def test_predictions_that_cannot_be_judged_are_set_aside_and_counted(reviews: Reviews) -> None:
     reviews.predict(("hm", "good", 0.5))
     file = reviews.service.data_root / "predictions.jsonl"

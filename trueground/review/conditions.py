@@ -1,7 +1,7 @@
 """Whether a prediction needs a person: human loop activation conditions, evaluated as A2I does.
 
 For Textract's and Rekognition's responses these are A2I's own types of conditions. A2I has none for other models; here
-they have types of their own (``ConfidenceCheck``, ``MarginCheck``, ``EntropyCheck``, ``ClassCheck``) in the same JSON.
+they have types of their own (:mod:`.own_conditions`) in the same JSON.
 
 What A2I's documentation leaves open is decided so: names are compared letter by letter; a comparison that is not given
 always holds; ``Sampling`` draws by a hash of what was predicted on, so the same object is drawn every time, and one
@@ -10,8 +10,6 @@ drawn at 5 percent is drawn at 10 percent too.
 
 from __future__ import annotations
 
-import hashlib
-import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -25,31 +23,17 @@ from trueground.activation_conditions import (
     Condition,
     ConditionType,
     Node,
-    a_number,
-    compared,
     parse,
-    texts,
 )
 from trueground.errors import InputError
+from trueground.review.own_conditions import OWN, PredictionLine, Verdict, compares, draw, number_at
 from trueground.review.textract import FormField, form_fields
 
 Service = Literal["textract", "rekognition", "custom"]
-PredictionLine = Mapping[str, Any]
-"""``{"id", "source-ref" or "source", "service", "prediction"}``: see :meth:`Conditions.evaluate`."""
-Verdict = tuple[bool, frozenset[int]]
-"""Whether a condition holds, and which parts of the prediction it wants to be reviewed, by their place."""
-
-_UNIT = a_number(0, 1)
 TYPES: Mapping[Service, Mapping[str, ConditionType]] = {
     "textract": BUILT_IN[TEXTRACT],
     "rekognition": BUILT_IN[REKOGNITION],
-    "custom": {
-        "ConfidenceCheck": ConditionType(compared("Confidence", _UNIT)),
-        "MarginCheck": ConditionType(compared("Margin", _UNIT)),
-        "EntropyCheck": ConditionType(compared("Entropy", a_number(0, math.inf))),
-        "ClassCheck": ConditionType({"Classes": texts}, required=("Classes",)),
-        "Sampling": SAMPLING,
-    },
+    "custom": {"Sampling": SAMPLING, **{kind: own.parameters for kind, own in OWN.items()}},
 }
 """The types of conditions, by the service that made the prediction."""
 
@@ -122,19 +106,6 @@ def parse_conditions(content: Any, *, service: Service) -> Conditions:
     return Conditions(service, None if content is None else parse(content, TYPES[service]))
 
 
-def draw(line: PredictionLine) -> float:
-    """Where an object stands among all, from 0 to 100 (excluded), by a hash of what was predicted on.
-
-    Raises:
-        InputError: the line has neither ``source-ref`` nor ``source``.
-    """
-    for key in ("source-ref", "source"):
-        if isinstance(line.get(key), str):
-            digest = hashlib.sha256(f"{key}:{line[key]}".encode("utf-8", "surrogatepass")).digest()
-            return int.from_bytes(digest[:8], "big") * 100 / 2**64
-    raise InputError("one of source-ref and source is needed to draw a sample", field="source-ref")
-
-
 def _evaluate(
     node: Node, line: PredictionLine, parts: Sequence[Any], reasons: list[str]
 ) -> tuple[Verdict, dict[str, Any]]:
@@ -156,7 +127,7 @@ def _evaluate(
 
 
 def _is_sampling(node: Node) -> bool:
-    return isinstance(node, Condition) and node.kind == "Sampling"
+    return isinstance(node, Condition) and node.kind.endswith("Sampling")
 
 
 def _parts(service: Service, prediction: Any) -> Sequence[Any]:
@@ -174,23 +145,8 @@ def _parts(service: Service, prediction: Any) -> Sequence[Any]:
         place = f"prediction.ModerationLabels[{number}]"
         if not isinstance(label, Mapping) or not isinstance(label.get("Name"), str):
             raise InputError("a moderation label has a Name", field=place)
-        _number(label.get("Confidence"), f"{place}.Confidence")
+        number_at(label.get("Confidence"), f"{place}.Confidence")
     return labels
-
-
-def _number(value: Any, place: str) -> float:
-    if isinstance(value, bool) or not isinstance(value, (int, float)) or not math.isfinite(value):
-        raise InputError("a condition needs this number", field=place)
-    return float(value)
-
-
-def _compare(parameters: Mapping[str, Any], name: str, value: float) -> bool:
-    """Whether all comparisons of a quantity that are given hold."""
-    return all(
-        compare(value, parameters[f"{name}{how}"])
-        for how, compare in COMPARISONS.items()
-        if f"{name}{how}" in parameters
-    )
 
 
 def _words(parameters: Mapping[str, Any], field: FormField) -> bool:
@@ -198,7 +154,7 @@ def _words(parameters: Mapping[str, Any], field: FormField) -> bool:
     if not any(f"WordBlockConfidence{how}" in parameters for how in COMPARISONS):
         return True
     enough = any if parameters["ImportantFormKey"] == "*" else all
-    return enough(_compare(parameters, "WordBlockConfidence", confidence) for confidence in field.word_confidences)
+    return enough(compares(parameters, "WordBlockConfidence", confidence) for confidence in field.word_confidences)
 
 
 def _is_meant(parameters: Mapping[str, Any], field: FormField) -> bool:
@@ -212,7 +168,7 @@ def _form_key(condition: Condition, _line: PredictionLine, parts: Sequence[Any])
         place
         for place, field in enumerate(parts)
         if _is_meant(wanted, field)
-        and _compare(wanted, "KeyValueBlockConfidence", field.confidence)
+        and compares(wanted, "KeyValueBlockConfidence", field.confidence)
         and _words(wanted, field)
     )
     return bool(places), places
@@ -227,7 +183,7 @@ def _moderation_label(condition: Condition, _line: PredictionLine, parts: Sequen
     places = frozenset(
         place
         for place, label in enumerate(parts)
-        if wanted["ModerationLabelName"] in ("*", label["Name"]) and _compare(wanted, "Confidence", label["Confidence"])
+        if wanted["ModerationLabelName"] in ("*", label["Name"]) and compares(wanted, "Confidence", label["Confidence"])
     )
     return bool(places), places
 
@@ -236,48 +192,10 @@ def _sampling(condition: Condition, line: PredictionLine, parts: Sequence[Any]) 
     return draw(line) < condition.parameters["RandomSamplingPercentage"], frozenset(range(len(parts)))
 
 
-def _confidence(condition: Condition, line: PredictionLine, _parts: Sequence[Any]) -> Verdict:
-    found = _number(line["prediction"].get("confidence"), "prediction.confidence")
-    return _compare(condition.parameters, "Confidence", found), frozenset()
-
-
-def _probabilities(line: PredictionLine) -> list[float]:
-    """Probabilities of the classes, the greatest first."""
-    found = line["prediction"].get("probabilities")
-    if not isinstance(found, Mapping) or not found:
-        raise InputError("a condition needs the probability of each class", field="prediction.probabilities")
-    values = [_number(value, f"prediction.probabilities.{name}") for name, value in found.items()]
-    if min(values) < 0 or not math.isclose(sum(values), 1, abs_tol=0.01):
-        raise InputError("probabilities are 0 or more and sum to 1", field="prediction.probabilities")
-    return sorted(values, reverse=True)
-
-
-def _margin(condition: Condition, line: PredictionLine, _parts: Sequence[Any]) -> Verdict:
-    """The best class's probability less the second best's."""
-    first, second = [*_probabilities(line), 0.0][:2]
-    return _compare(condition.parameters, "Margin", first - second), frozenset()
-
-
-def _entropy(condition: Condition, line: PredictionLine, _parts: Sequence[Any]) -> Verdict:
-    """Shannon's entropy, in nats."""
-    entropy = -sum(value * math.log(value) for value in _probabilities(line) if value > 0)
-    return _compare(condition.parameters, "Entropy", entropy), frozenset()
-
-
-def _class(condition: Condition, line: PredictionLine, _parts: Sequence[Any]) -> Verdict:
-    label = line["prediction"].get("label")
-    if not isinstance(label, str):
-        raise InputError("a condition needs the label", field="prediction.label")
-    return label in condition.parameters["Classes"], frozenset()
-
-
 _HOLDS: Mapping[str, Callable[[Condition, PredictionLine, Sequence[Any]], Verdict]] = {
     "ImportantFormKeyConfidenceCheck": _form_key,
     "MissingImportantFormKey": _missing_key,
     "ModerationLabelConfidenceCheck": _moderation_label,
     "Sampling": _sampling,
-    "ConfidenceCheck": _confidence,
-    "MarginCheck": _margin,
-    "EntropyCheck": _entropy,
-    "ClassCheck": _class,
+    **{kind: own.holds for kind, own in OWN.items()},
 }

@@ -46,13 +46,14 @@ def take_predictions(run: ReviewRun, source: FileSource) -> int:
     return _write(run, map(encoded, _rows(run.storage, source)))
 
 
-def predict_with_model(run: ReviewRun, source: ModelSource, labeling: Project) -> int:
+def predict_with_model(run: ReviewRun, source: ModelSource, labeling: Project, other: Project | None = None) -> int:
     """Predict with the current model of a labeling project; returns on how many objects.
 
     Args:
         run: the review run.
         source: which objects.
         labeling: the labeling project.
+        other: another one whose model predicts too, as the line's ``other``.
 
     Raises:
         InputError: there is no model yet, or it knows classes that reviewers could not choose.
@@ -64,7 +65,8 @@ def predict_with_model(run: ReviewRun, source: ModelSource, labeling: Project) -
             f"the model of {labeling.name} knows {', '.join(sorted(unknown))}, which reviewers cannot choose",
             field="labels",
         )
-    return _write(run, map(encoded, _predicted(run, source, labeling, model)))
+    second = None if other is None else _current_model(run.storage, other)
+    return _write(run, map(encoded, _predicted(run, source, labeling, model, second)))
 
 
 def read_documents(run: ReviewRun, source: DocumentsSource) -> int:
@@ -111,26 +113,34 @@ def _current_model(storage: Storage, labeling: Project) -> LabelModel:
     return load_model(storage, record)
 
 
-def _predicted(run: ReviewRun, source: ModelSource, labeling: Project, model: LabelModel) -> Iterator[dict[str, Any]]:
+def _predicted(
+    run: ReviewRun, source: ModelSource, labeling: Project, model: LabelModel, second: LabelModel | None
+) -> Iterator[dict[str, Any]]:
     from trueground.autolabel.features import object_features
+    from trueground.review.novelty import Novelty
 
-    kind = task_type(labeling.task.type)
+    kind, novelty = task_type(labeling.task.type), Novelty(model)
     objects = objects_of(run, source, kind.media)
     key = kind.source_key
-    classes = model.classes_.tolist()
     while some := list(islice(objects, AT_ONCE)):
-        for line, shares in zip(some, model.predict_proba(object_features(kind, run.storage, some)), strict=True):
-            best = int(shares.argmax())
-            yield {
-                "id": object_key(line),
-                key: line[key],
-                "service": source.service,
-                "prediction": {
-                    "label": classes[best],
-                    "confidence": float(shares[best]),
-                    "probabilities": dict(zip(classes, map(float, shares), strict=True)),
-                },
-            }
+        rows = object_features(kind, run.storage, some)
+        others = [{}] * len(some) if second is None else [{"other": found} for found in _said(second, rows)]
+        for line, found, new, beside in zip(some, _said(model, rows), novelty.of(rows), others, strict=True):
+            own = {"id": object_key(line), key: line[key], "service": source.service}
+            yield {**own, "prediction": found, "novelty": float(new), **beside}
+
+
+def _said(model: LabelModel, rows: Any) -> list[dict[str, Any]]:
+    """What a model says of each row."""
+    classes = model.classes_.tolist()
+    return [
+        {
+            "label": classes[int(shares.argmax())],
+            "confidence": float(shares.max()),
+            "probabilities": dict(zip(classes, map(float, shares), strict=True)),
+        }
+        for shares in model.predict_proba(rows)
+    ]
 
 
 def _rows(storage: Storage, source: FileSource) -> Iterator[dict[str, Any]]:

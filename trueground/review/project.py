@@ -11,6 +11,7 @@ from pydantic import Field, field_validator, model_validator
 from trueground.errors import InputError
 from trueground.project_files import ProjectFile, ProjectPart, check_label_attribute, read_project, read_projects
 from trueground.review.conditions import Conditions, parse_conditions
+from trueground.review.own_conditions import an_expression
 from trueground.review.sources import URIS, Source
 from trueground.run import RunFolder
 
@@ -23,7 +24,8 @@ class Reviewing(ProjectPart):
     """Who reviews, and what they are asked. Times are in seconds.
 
     ``second_team`` looks at what the first reviewers and the prediction do not agree on; ``escalation_team`` decides
-    what is still in doubt, and what nobody could tell.
+    what is still in doubt, and what nobody could tell. Of what the conditions choose, at most ``reviews_per_day``
+    objects are reviewed: those likeliest to be wrong, times their ``weight`` (a JMESPath expression).
     """
 
     team: Name
@@ -36,6 +38,15 @@ class Reviewing(ProjectPart):
     task_time_limit: Annotated[int, Field(ge=30, le=28_800)] = 600
     availability: Annotated[int, Field(ge=60, le=2_592_000)] = 864_000
     shards: Annotated[int, Field(ge=1, le=64)] = 1
+    reviews_per_day: Annotated[int, Field(ge=0)] | None = None
+    weight: Name | None = None
+
+    @field_validator("weight")
+    @classmethod
+    def _expression(cls, value: str | None) -> str | None:
+        if value is not None and (problem := an_expression(value)) is not None:
+            raise ValueError(problem)
+        return value
 
     @model_validator(mode="after")
     def _other_people(self) -> Reviewing:

@@ -26,10 +26,14 @@ class FileSource(ProjectPart):
 
 
 class ModelSource(Data):
-    """The current model of a labeling project, on other objects of the same sort."""
+    """The current model of a labeling project, on other objects of the same sort.
+
+    Lines carry the object's ``novelty`` and, as ``other``, what the model of the project ``other`` says, if named.
+    """
 
     kind: Literal["model"]
     project: Annotated[str, Field(min_length=1, description="the labeling project's file in include/projects/")]
+    other: Annotated[str, Field(min_length=1)] | None = None
     service: Literal["custom"] = "custom"
 
 
