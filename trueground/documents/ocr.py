@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from threading import Lock
 from typing import TYPE_CHECKING, Any
@@ -90,6 +90,9 @@ def _words(text: str, confidence: float, corners: Corners, tokens: Any) -> list[
                 raise ValueError
             first, last = (tuple((float(x), float(y)) for x, y in pieces[at][2]) for at in (0, -1))
             words.append(Word(word, min(share for _, share, _ in pieces), (first[0], last[1], last[2], first[3])))
+        # RapidOCR cuts into the first letter and the last, which the line's own edges do not.
+        words[0] = replace(words[0], corners=(corners[0], *words[0].corners[1:3], corners[3]))
+        words[-1] = replace(words[-1], corners=(words[-1].corners[0], *corners[1:3], words[-1].corners[3]))
         return words
     except (IndexError, TypeError, ValueError):
         # It has cut them otherwise, or not at all: then they lie in the line as their letters do.

@@ -49,7 +49,9 @@ function takePart(host, tag) {
 // to be opened, and the work has the whole width.
 function buildLayout(host, { folded = false } = {}) {
   const short = takePart(host, 'short-instructions');
-  const full = takePart(host, 'full-instructions');
+  const given = takePart(host, 'full-instructions');
+  // AWS's templates have the element where they have nothing to say in it.
+  const full = given?.textContent.trim() || given?.firstElementChild ? given : null;
   const shadow = host.attachShadow({ mode: 'open' });
   const work = element('section', {}, element('h1', { textContent: host.getAttribute('header') || '' }));
   const layout = element('div', { className: 'layout' }, work);
