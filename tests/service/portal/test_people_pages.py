@@ -118,6 +118,7 @@ def test_an_admin_changes_closes_and_erases_an_account(
     assert {entry["address"] for entry in log[:5]} == {"127.0.0.1"}
     assert f"erased-{ann}" in ada.get("/audit", params={"act": "EraseWorker"}).text
     assert ada.get("/api/audit", params={"day": "tomorrow"}).status_code == 400
+    assert ada.get("/api/audit", params={"day": "9999-12-31"}).status_code == 400
     assert ada.get("/api/audit", params={"day": "2020-01-01"}).json() == {"entries": [], "next": None}
 
 

@@ -271,9 +271,9 @@ def _of_day(day: str) -> tuple[datetime | None, datetime | None]:
         return None, None
     try:
         start = datetime.fromisoformat(f"{day}T00:00:00+00:00")
-    except ValueError:
+        return start, start + timedelta(days=1)
+    except (ValueError, OverflowError):
         raise Invalid(f"{day!r} is no day: write it as 2026-11-24") from None
-    return start, start + timedelta(days=1)
 
 
 def _to(request: Request, path: str) -> Response:
