@@ -11,7 +11,7 @@ from botocore.exceptions import ClientError
 from sqlalchemy import select, update
 
 from tests.service.running import RunningService
-from trueground.service.engine import accounts, answering, leasing, pauses
+from trueground.service.engine import accounts, answering, leasing, pauses, progress
 from trueground.service.engine.errors import Invalid
 from trueground.service.engine.finisher import Finisher
 from trueground.service.engine.job_options import read_options
@@ -226,6 +226,20 @@ def test_a_qualification_round_comes_before_the_work(
     first = [leasing.next_assignment(store, good) for _ in range(2)]
     assert all(lease is not None and lease.position >= 5 for lease in first)
     assert answer(store, good, lambda _: "dog") == 4 + 5
+
+
+def test_who_declines_the_qualification_round_does_not_wait_for_ever(
+    store: Database, people: People, stored_job: MakeJob, gold_manifest: str
+) -> None:
+    (shy,) = people(1)
+    stored_job(objects=2, Tags=tags(gold=gold_manifest, gold_limit=0.8, qualification=3))
+    for _ in range(3):
+        lease = leasing.next_assignment(store, shy)
+        assert lease is not None
+        answering.decline(store, lease.id, shy, "too hard")
+    assert leasing.next_assignment(store, shy) is None
+    (job,) = progress.work_for(store, shy)
+    assert job.paused is not None and job.paused.startswith("0 of 3 answers in the qualification round were right")
 
 
 @pytest.mark.parametrize(

@@ -90,6 +90,9 @@ def decline(db: Database, assignment_id: str, worker_id: str, reason: str) -> No
         check_open(batch, mine)
         batch.change(sql.CLOSE, id=mine.id, state="declined", reason=reason)
         if mine.object_state == "gold":
+            if mine.gold_seen < mine.facts.qualification:
+                # It counts as wrong: who declined all of the round would wait for the work itself for ever.
+                _count_work(batch, mine, mine.answered, mine.gold_seen + 1, mine.gold_right)
             return
         enough = mine.declines + 1 >= max(mine.wanted, 2) or not _somebody_is_left(db, batch, mine)
         free = (batch.one(sql.FREE_PLACES, **mine.object) or (0,))[0]
@@ -145,17 +148,16 @@ def _keep(
         state = "answered"
         batch.change(sql.ASK_NO_MORE, **mine.object)
     batch.change(sql.COUNT_ANSWER, **mine.object, state=state)
-    batch.change(
-        sql.COUNT_WORK,
-        job=mine.facts.id,
-        worker=mine.worker_id,
-        answered=mine.answered + 1,
-        gold_seen=seen,
-        gold_right=right,
-    )
-    if state == "gold" and (reason := gold.reason_to_pause(mine.facts, seen, right)) is not None:
-        batch.change(sql.PAUSE_WORKER, job=mine.facts.id, worker=mine.worker_id, reason=reason, now=batch.now)
+    _count_work(batch, mine, mine.answered + 1, seen, right)
     return _kept(db, mine.facts, mine.answered + 1, state)
+
+
+def _count_work(batch: Batch, mine: Mine, answered: int, seen: int, right: int) -> None:
+    """Store how much the worker has done in the job, and pause them where their gold objects say so."""
+    key = {"job": mine.facts.id, "worker": mine.worker_id}
+    batch.change(sql.COUNT_WORK, **key, answered=answered, gold_seen=seen, gold_right=right)
+    if mine.object_state == "gold" and (reason := gold.reason_to_pause(mine.facts, seen, right)) is not None:
+        batch.change(sql.PAUSE_WORKER, **key, reason=reason, now=batch.now)
 
 
 def _kept(db: Database, facts: JobFacts, answered: int, state: str) -> SubmitResult:
