@@ -5,7 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 
-BENCHMARKS = ("consolidation", "autolabel", "audits", "drift", "dags", "service", "service_scale")
+BENCHMARKS = ("consolidation", "autolabel", "audits", "drift", "second_night", "dags", "service", "service_scale")
 
 
 def main() -> int:

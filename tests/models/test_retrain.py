@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import json
+import subprocess
+import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from tests.models.conftest import labels_extra, publish, reviews_extra, texts
+from tests.models.conftest import WORDS, labels_extra, publish, reviews_extra, texts
 from trueground.errors import InputError
 from trueground.manifests import object_key
 from trueground.models import ModelRecord, load_model
@@ -17,6 +21,7 @@ from trueground.models.evaluate import compare_models
 from trueground.models.retrain import model_extra, model_folder, prepare, promote, register, registry_of, trainer_name
 from trueground.models.sources import Event, is_news, note_events
 from trueground.models.trainers import PREDICTIONS, train_in_process
+from trueground.review.sources import ModelSource
 from trueground.run import Run
 from trueground.storage import join
 
@@ -214,3 +219,80 @@ def test_a_challenger_must_be_better_by_more_than_chance() -> None:
     assert better.p_value == pytest.approx(0.5**18)
     assert compare_models(truth, None, champion).promote
     assert not compare_models(truth[:0], champion[:0], champion[:0]).promote
+
+
+REVIEW = """
+kind: review-predictions
+name: mail-reviews
+source: {kind: model, project: mail.yaml, manifest: new.manifest}
+labels: [invoice, greeting]
+label_attribute: topic
+output: reviewed
+review: {team: annotators}
+"""
+
+
+def test_predictions_are_those_of_the_current_model_also_after_a_rollback(night: Night, tmp_path: Path) -> None:
+    from trueground.models import Registry
+    from trueground.review.predict import predict_with_model
+    from trueground.review.project import ReviewRun, load_review_project
+
+    (tmp_path / "mail-reviews.yaml").write_text(REVIEW)
+    first = night("one")
+    swapped = {text: "invoice" if kind == "greeting" else "greeting" for text, kind in texts(range(100)).items()}
+    for run, labels in ((first, texts(range(100))), (night("two"), swapped)):
+        note(run, labels=publish(run, labels))
+        train(run)
+        promote(run)
+    first.storage.write_text(f"file://{tmp_path}/new.manifest", json.dumps({"source": f"{WORDS['invoice']} 7"}) + "\n")
+    project = load_review_project(tmp_path / "mail-reviews.yaml", data_root=str(tmp_path))
+    said = []
+    for name in ("before", "after"):
+        run = ReviewRun(project, name, first.storage)
+        assert isinstance(project.source, ModelSource)
+        predict_with_model(run, project.source, first.project)
+        said += [line["prediction"]["label"] for line in run.read_lines("predictions.jsonl")]
+        if name == "before":
+            Registry(first.storage, first.project.output).roll_back(by="somebody", reason="nonsense")
+    assert said == ["greeting", "invoice"]
+
+
+RETRAINING = """
+import sys
+sys.path.insert(0, sys.argv[2])
+from pathlib import Path
+from tests.models.test_retrain import promote, train
+from trueground.project import load_project
+from trueground.run import Run
+from trueground.storage import Storage
+root = sys.argv[1]
+run = Run(load_project(Path(root) / "mail.yaml", data_root=root), "two", Storage(root))
+print("ready", flush=True)
+train(run)
+promote(run)
+"""
+
+
+def test_retraining_that_is_killed_leaves_the_old_model_or_the_new_one_and_can_be_repeated(
+    night: Night, tmp_path: Path
+) -> None:
+    first = night("one")
+    note(first, labels=publish(first, texts(range(60))))
+    train(first)
+    promote(first)
+    second = night("two")
+    wrong = {text: "invoice" if kind == "greeting" else "greeting" for text, kind in texts(range(60)).items()}
+    note(second, labels=publish(second, wrong))
+    command = [sys.executable, "-c", RETRAINING, str(tmp_path), str(Path(__file__).resolve().parents[2])]
+    for pause in (0.2, 0.9):
+        with subprocess.Popen(command, stdout=subprocess.PIPE) as process:
+            assert process.stdout is not None and process.stdout.readline() == b"ready\n"
+            time.sleep(pause)
+            process.kill()
+        record = registry_of(first).current()
+        assert record is not None and record.name in ("one", "two")
+        assert len(load_model(first.storage, record).classes_) == 2
+    train(second)
+    promote(second)
+    current = registry_of(first).current()
+    assert current is not None and current.name == "two"

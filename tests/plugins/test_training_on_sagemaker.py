@@ -150,7 +150,7 @@ def test_a_job_that_failed_is_told_with_its_reason_and_replaced_at_the_next_try(
 
 @pytest.mark.parametrize(
     ("content", "problem"),
-    [(None, "the training left no archive"), (b"no archive", "not an archive"), (b"", "not an archive")],
+    [(None, "the training left no archive"), (b"no archive", "not an archive")],
 )
 def test_what_is_no_archive_is_refused_by_its_name(
     aws: MotoServer, night: Callable[..., Run], content: bytes | None, problem: str
