@@ -6,6 +6,7 @@ from airflow.sdk import DAG, TriggerRule, chain
 from operators.audits import DrawAuditOperator, RecordAuditOperator
 from operators.connections import PROJECTS_FOLDER, data_root
 from operators.labeling_job import LabelingJobOperator
+from operators.notices import NotifyOperator
 from operators.project_dags import first_night, project_asset
 
 from trueground.project import Project, load_projects
@@ -37,6 +38,8 @@ def audit_dag(file: str, project: Project) -> DAG:
             trigger_rule=TriggerRule.NONE_FAILED,
         )
         chain(draw, judge, record)
+        if project.audit.notify:
+            chain(record, NotifyOperator(task_id="notify", project=file))
     return dag
 
 
