@@ -114,16 +114,20 @@ def test_a_run_that_is_repeated_reads_with_the_model_it_began_with(runs: Runs) -
     assert list(runs.run("first").read_lines("predictions.jsonl")) == before
 
 
-def test_only_what_people_were_shown_is_learned_from_however_the_conditions_change(runs: Runs) -> None:
-    runs.write(WordBlockConfidenceLessThan=97)
+@pytest.mark.parametrize(
+    ("before", "after"), [({"WordBlockConfidenceLessThan": 97}, {}), ({}, {"WordBlockConfidenceLessThan": 97})]
+)
+def test_what_people_were_shown_is_learned_from_however_the_conditions_change(
+    runs: Runs, before: dict[str, float], after: dict[str, float]
+) -> None:
+    runs.write(**before)
     first = runs.run("first")
     runs.review(first)
     learned = list(reviewed_fields(first))
-    runs.write()
-    again = ReviewRun(
-        load_review_project(runs.folder / "project.yaml", data_root=str(runs.folder / "data")), "first", first.storage
-    )
-    assert 0 < len(learned) < 30
+    assert (0 < len(learned) < 30) if before else len(learned) > 30
+    runs.write(**after)
+    root = str(runs.folder / "data")
+    again = ReviewRun(load_review_project(runs.folder / "project.yaml", data_root=root), "first", first.storage)
     assert list(reviewed_fields(again)) == learned
 
 

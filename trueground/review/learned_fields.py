@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
@@ -85,12 +86,13 @@ def reviewed_fields(run: ReviewRun) -> Iterator[ReviewedField]:
         for line in run.read_lines("read.jsonl")
         if "prediction" in line
     }
-    # The project's conditions may have changed since: what people were shown is what they spoke of.
+    # The project's conditions may have changed since. What people were shown is what they spoke of, and all of it.
+    unconditional = replace(run, project=run.project.model_copy(update={"conditions": None}))
     shown = {
         line["id"]: {block["id"] for block in line["content"]["selectedAiServiceResponse"]["blocks"]}
         for line in run.read_lines("loops", "review.jsonl")
     }
-    for found in reviewed(run):
+    for found in reviewed(unconditional):
         name = found.line["id"]
         for part, said in consensus(found).items():
             if part in shown.get(name, ()) and part in as_read.get(name, ()):
