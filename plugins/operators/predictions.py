@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from airflow.providers.amazon.aws.hooks.base_aws import AwsBaseHook
 from airflow.sdk.exceptions import AirflowSkipException
+from botocore.config import Config
 
 from operators.base import ReviewProjectOperator
 from operators.connections import PROJECTS_FOLDER, data_root
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from airflow.sdk import Context
 
@@ -72,10 +74,43 @@ class ReadDocumentsOperator(PredictionsOperator):
         return read_documents(run, run.project.source)
 
 
+class CallServiceOperator(PredictionsOperator):
+    """Have a service of AWS predict (sources ``textract``, ``rekognition``, ``sagemaker-endpoint``), a call an object.
+
+    A call whose answer came is not made again, however often the task is repeated.
+
+    Args:
+        flow_definition: the ARN of a flow definition with activation conditions. Textract and Rekognition then start
+            human loops by themselves, named after run and object, and each line keeps their ``human-loop``. Templated.
+    """
+
+    template_fields: Sequence[str] = (*PredictionsOperator.template_fields, "flow_definition")
+
+    def __init__(self, *, flow_definition: str | None = None, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.flow_definition = flow_definition
+
+    def predict(self, run: ReviewRun) -> int:
+        """Call the service for each object that has no answer yet."""
+        from trueground.review.call_services import CLIENTS, predict_by_calls
+
+        source = run.project.source
+        hook = AwsBaseHook(
+            aws_conn_id=source.connection or run.project.connection,
+            client_type=CLIENTS[source.kind],
+            # AWS throttles.
+            config=Config(retries={"mode": "standard", "total_max_attempts": 10}),
+        )
+        return predict_by_calls(run, source, hook.conn, flow_definition=self.flow_definition)
+
+
 PREDICTIONS: Mapping[str, type[PredictionsOperator]] = {
     "file": TakePredictionsOperator,
     "model": PredictWithModelOperator,
     "documents": ReadDocumentsOperator,
+    "textract": CallServiceOperator,
+    "rekognition": CallServiceOperator,
+    "sagemaker-endpoint": CallServiceOperator,
 }
 """The operator of each kind of source."""
 

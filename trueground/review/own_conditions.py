@@ -81,6 +81,13 @@ def an_expression(value: Any) -> str | None:
     return None
 
 
+def checked_expression(value: str) -> str:
+    """The same for a field of a project. Raises :class:`ValueError`."""
+    if (problem := an_expression(value)) is not None:
+        raise ValueError(problem)
+    return value
+
+
 @lru_cache
 def _compiled(expression: str) -> ParsedResult:
     return jmespath.compile(expression)

@@ -42,8 +42,8 @@ def take_predictions(run: ReviewRun, source: FileSource) -> int:
     """
     if not source.predictions.endswith(".parquet"):
         raw = (line for _, line in read_lines(run.storage, source.predictions))
-        return _write(run, (line.rstrip(b"\r\n") for line in raw))
-    return _write(run, map(encoded, _rows(run.storage, source)))
+        return write_predictions(run, (line.rstrip(b"\r\n") for line in raw))
+    return write_predictions(run, map(encoded, _rows(run.storage, source)))
 
 
 def predict_with_model(run: ReviewRun, source: ModelSource, labeling: Project, other: Project | None = None) -> int:
@@ -66,7 +66,7 @@ def predict_with_model(run: ReviewRun, source: ModelSource, labeling: Project, o
             field="labels",
         )
     second = None if other is None else _current_model(run.storage, other)
-    return _write(run, map(encoded, _predicted(run, source, labeling, model, second)))
+    return write_predictions(run, map(encoded, _predicted(run, source, labeling, model, second)))
 
 
 def read_documents(run: ReviewRun, source: DocumentsSource) -> int:
@@ -91,7 +91,7 @@ def read_documents(run: ReviewRun, source: DocumentsSource) -> int:
     if model is not None:
         mend = model.apply
         lines = ({**line, "prediction": mend(line["prediction"])} if "prediction" in line else line for line in lines)
-    return _write(run, map(encoded, lines))
+    return write_predictions(run, map(encoded, lines))
 
 
 def objects_of(run: ReviewRun, data: Data, media: Literal["image", "text"]) -> Iterator[DataObject]:
@@ -180,7 +180,8 @@ def _plain(value: Any) -> Any:
     return value
 
 
-def _write(run: ReviewRun, lines: Iterable[bytes]) -> int:
+def write_predictions(run: ReviewRun, lines: Iterable[bytes]) -> int:
+    """Write a run's prediction lines, as they come; returns how many."""
     count = 0
     with run.storage.writer(run.uri("predictions.jsonl")) as handle:
         for line in lines:

@@ -11,7 +11,7 @@ from pydantic import Field, field_validator, model_validator
 from trueground.errors import InputError
 from trueground.project_files import ProjectFile, ProjectPart, check_label_attribute, read_project, read_projects
 from trueground.review.conditions import Conditions, parse_conditions
-from trueground.review.own_conditions import an_expression
+from trueground.review.own_conditions import checked_expression
 from trueground.review.sources import URIS, Source
 from trueground.run import RunFolder
 
@@ -44,9 +44,7 @@ class Reviewing(ProjectPart):
     @field_validator("weight")
     @classmethod
     def _expression(cls, value: str | None) -> str | None:
-        if value is not None and (problem := an_expression(value)) is not None:
-            raise ValueError(problem)
-        return value
+        return value if value is None else checked_expression(value)
 
     @model_validator(mode="after")
     def _other_people(self) -> Reviewing:

@@ -7,11 +7,12 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import Field, field_validator
 
 from trueground.project import Data
 from trueground.project_files import ProjectPart
 from trueground.review.conditions import Service
+from trueground.review.own_conditions import checked_expression
 
 URIS = ("source.predictions", "source.prefix", "source.manifest")
 """Fields that may be paths from the data root."""
@@ -49,4 +50,49 @@ class DocumentsSource(Data):
     service: Literal["textract"] = "textract"
 
 
-Source = Annotated[FileSource | ModelSource | DocumentsSource, Field(discriminator="kind")]
+class CalledSource(Data):
+    """A service of AWS that is called once for each object; ``connection`` is the project's where it is not given."""
+
+    connection: str | None = None
+    service: Service
+
+
+class TextractSource(CalledSource):
+    """Textract's ``AnalyzeDocument``, on images of documents."""
+
+    kind: Literal["textract"]
+    service: Literal["textract"] = "textract"
+
+
+class RekognitionSource(CalledSource):
+    """Rekognition's ``DetectModerationLabels``, on images; labels below ``min_confidence`` percent are not told."""
+
+    kind: Literal["rekognition"]
+    min_confidence: Annotated[float, Field(ge=0, le=100)] = 50.0
+    service: Literal["rekognition"] = "rekognition"
+
+
+class EndpointSource(CalledSource):
+    """A SageMaker endpoint.
+
+    It is sent an image, a text (``text/…``), or the manifest's line (``application/json``). ``prediction`` is a
+    JMESPath expression that finds the prediction in its answer: an object, a list of probabilities in the order of the
+    project's ``labels``, or a label.
+    """
+
+    kind: Literal["sagemaker-endpoint"]
+    endpoint: Annotated[str, Field(min_length=1)]
+    content_type: Annotated[str, Field(min_length=3)]
+    prediction: Annotated[str, Field(min_length=1)] = "@"
+    service: Literal["custom"] = "custom"
+
+    @field_validator("prediction")
+    @classmethod
+    def _expression(cls, value: str) -> str:
+        return checked_expression(value)
+
+
+Source = Annotated[
+    FileSource | ModelSource | DocumentsSource | TextractSource | RekognitionSource | EndpointSource,
+    Field(discriminator="kind"),
+]
