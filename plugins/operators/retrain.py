@@ -88,7 +88,7 @@ class RetrainModelOperator(ProjectOperator):
         registered = retrain.registry_of(run).find(retrain.model_name(run))
         if registered is not None:
             return self.told(registered)
-        if not sources.is_news(run, retrain.trainer_name(run)):
+        if not sources.is_news(run):
             raise AirflowSkipException("there are no labels and reviews that the newest model was not trained on")
         retrain.prepare(run)
         return self.train(run)

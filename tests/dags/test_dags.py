@@ -112,6 +112,24 @@ def test_a_project_may_want_an_approval_before_publishing(tmp_path: Path) -> Non
     assert "APPROVE ApprovalOperator check_labels publish" in said
 
 
+def test_models_are_retrained_when_labels_or_reviews_come_or_a_week_has_passed_and_may_want_an_approval(
+    tmp_path: Path,
+) -> None:
+    projects = tmp_path / "projects"
+    projects.mkdir()
+    text = (ROOT / "include" / "projects" / "digits.yaml").read_text()
+    (projects / "digits.yaml").write_text(text.replace("promote: rule", "promote: approval"))
+    code = PARSE + (
+        'dag = bag.dags["retrain_digits"]\n'
+        "told = sorted(asset.name for asset in dag.timetable.asset_condition.objects)\n"
+        'print("RETRAIN", type(dag.timetable).__name__, *told)\n'
+        'print("APPROVE", *dag.get_task("approve").upstream_task_ids, *dag.get_task("approve").downstream_task_ids)\n'
+    )
+    said = parse(projects, tmp_path, code)
+    assert "RETRAIN AssetOrTimeSchedule digit-reviews-reviews digits-labels digits-reviews" in said
+    assert "APPROVE retrain promote" in said
+
+
 def test_a_project_may_have_one_person_decide_what_stays_in_doubt(tmp_path: Path) -> None:
     projects = tmp_path / "projects"
     projects.mkdir()

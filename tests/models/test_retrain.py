@@ -18,7 +18,7 @@ from trueground.manifests import object_key
 from trueground.models import ModelRecord, load_model
 from trueground.models.data import in_test_split, read_predictions
 from trueground.models.evaluate import compare_models
-from trueground.models.retrain import model_extra, model_folder, prepare, promote, register, registry_of, trainer_name
+from trueground.models.retrain import model_extra, model_folder, prepare, promote, register, registry_of
 from trueground.models.sources import Event, is_news, note_events
 from trueground.models.trainers import PREDICTIONS, train_in_process
 from trueground.review.sources import ModelSource
@@ -107,9 +107,9 @@ def test_a_challenger_that_is_no_better_is_registered_and_not_promoted(night: Ni
     train(first)
     promote(first)
     second = night("two")
-    assert not is_news(second, trainer_name(second))
+    assert not is_news(second)
     note(second, labels=publish(second, texts(range(120))))
-    assert is_news(second, trainer_name(second))
+    assert is_news(second)
     record = train(second)
     assert (record.champion, record.better) == ("one", False)
     assert record.compared_on == record.tested_on

@@ -35,13 +35,6 @@ def model_folder(run: Run) -> str:
     return registry_of(run).uri(model_name(run))
 
 
-def trainer_name(run: Run) -> str:
-    """The kind of the project's trainer, and what it is called: ``python birds``."""
-    trainer = run.project.retrain.trainer
-    name = getattr(trainer, "name", None) or getattr(trainer, "pipeline", None) or getattr(trainer, "image", None)
-    return f"{trainer.kind} {name}" if name else trainer.kind
-
-
 def prepare(run: Run) -> None:
     """Write what the challenger is trained and tested on. Raises :class:`InputError` where that is too little."""
     write_data(run, read_sources(run).sets())
@@ -88,7 +81,7 @@ def register(run: Run, model_uri: str, predictions_uri: str) -> ModelRecord:
         name=model_name(run),
         project=run.project.name,
         run=run.name,
-        trainer=trainer_name(run),
+        trainer=run.project.retrain.trainer.title,
         created=datetime.now(UTC).isoformat(),
         model=model_uri,
         sha256=hashlib.sha256(run.storage.read_bytes(model_uri)).hexdigest(),

@@ -14,12 +14,22 @@ class SklearnTrainer(ProjectPart):
 
     kind: Literal["sklearn"] = "sklearn"
 
+    @property
+    def title(self) -> str:
+        """What models' records call it."""
+        return self.kind
+
 
 class PythonTrainer(ProjectPart):
     """A function of one's own, registered as an entry point; see :mod:`trueground.models.trainers`."""
 
     kind: Literal["python"]
     name: Annotated[str, Field(min_length=1)]
+
+    @property
+    def title(self) -> str:
+        """What models' records call it."""
+        return f"{self.kind} {self.name}"
 
 
 class _SageMaker(ProjectPart):
@@ -39,6 +49,11 @@ class TrainingJobTrainer(_SageMaker):
     max_seconds: Annotated[int, Field(ge=60)] = 86_400
     hyperparameters: dict[str, str] = Field(default_factory=dict)
 
+    @property
+    def title(self) -> str:
+        """What models' records call it."""
+        return f"{self.kind} {self.image}"
+
 
 class PipelineTrainer(_SageMaker):
     """A SageMaker pipeline. It is given the parameters ``TrainManifest``, ``TestManifest``, ``Output``, and these."""
@@ -46,6 +61,11 @@ class PipelineTrainer(_SageMaker):
     kind: Literal["sagemaker-pipeline"]
     pipeline: Annotated[str, Field(min_length=1, max_length=256)]
     parameters: dict[str, str] = Field(default_factory=dict)
+
+    @property
+    def title(self) -> str:
+        """What models' records call it."""
+        return f"{self.kind} {self.pipeline}"
 
 
 Trainer = Annotated[SklearnTrainer | PythonTrainer | TrainingJobTrainer | PipelineTrainer, Field(discriminator="kind")]

@@ -7,7 +7,7 @@ is read once, also those of a time in which no DAG run was started for them.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
@@ -98,7 +98,7 @@ def _uri(run: Run) -> str:
     return Registry(run.storage, run.project.output).uri("sources.json")
 
 
-def is_news(run: Run, trainer: str) -> bool:
+def is_news(run: Run) -> bool:
     """Whether there is something that the newest registered model was not trained on, or another trainer.
 
     Raises:
@@ -108,5 +108,5 @@ def is_news(run: Run, trainer: str) -> bool:
     records = [one for one in Registry(run.storage, run.project.output).records() if one.run != run.name]
     if not sets or not records:
         return bool(sets)
-    newest: Mapping[str, Any] = {"data": [(one.kind, one.uri) for one in records[-1].data]}
-    return bool(newest["data"] != sets or records[-1].trainer != trainer)
+    newest = records[-1]
+    return [(one.kind, one.uri) for one in newest.data] != sets or newest.trainer != run.project.retrain.trainer.title
