@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import pytest
@@ -156,15 +157,28 @@ def test_with_nobody_left_to_ask_an_unsure_object_is_done(
 
 
 @pytest.mark.parametrize("leaves", [pauses.pause, accounts.disable])
+@pytest.mark.parametrize("asked", ["before", "after"])
 def test_who_gets_no_more_tasks_is_not_waited_for(
-    store: Database, settings: ServiceSettings, people: People, stored_job: MakeJob, leaves: Callable[..., None]
-) -> None:
+    store: Database, settings: ServiceSettings, people: People, stored_job: MakeJob, leaves: Callable[..., None],
+    asked: str,
+) -> None:  # fmt: skip
     first, second, third = people(3)
     stored_job(objects=1, workers=2, Tags=tags(workers_max=3))
-    leaves(store, *(("animals", third, "on leave") if leaves is pauses.pause else ("worker-2",)))
+    leave = partial(leaves, store, *(("animals", third, "on leave") if leaves is pauses.pause else ("worker-2",)))
+    if asked == "after":
+        leave()
     answer(store, first, lambda _: "cat")
     answer(store, second, lambda _: "dog")
     tick(store, settings)
+    if asked == "before":
+        assert status(store) == "InProgress"
+        held = leasing.next_assignment(store, third)
+        assert held is not None
+        tick(store, settings)
+        assert status(store) == "InProgress"
+        leasing.release(store, held.id, third)
+        leave()
+        tick(store, settings)
     assert status(store) == "Completed"
 
 

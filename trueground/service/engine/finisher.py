@@ -100,6 +100,8 @@ class Finisher(Background):
             expire_leases(self._db, job.id)
             if job.gold_policy == "ask-again":
                 gold.set_aside_answers(self._db, job.id)
+            if job.most_workers is not None and job.status == "InProgress":
+                adaptive.stop_waiting(self._db, job)
         if job.streaming:
             self._advance_stream(job)
             return
