@@ -16,7 +16,7 @@ AUDIT = {
     "project": "digits", "run": "night", "promise": "holds", "since": None, "accuracy": 0.95, "confidence": 0.95,
     "lower": 0.0, "upper": 0.04, "estimate": 0.01, "reviews": 30,
 }  # fmt: skip
-GAINED = {"drift": "steady", "drift_since": "night", "drift_evidence": 1.5}
+GAINED = {"drift": "steady", "drift_since": "night", "drift_evidence": 1.5, "report": "s3://b/r.html"}
 
 
 def test_what_is_written_is_read() -> None:

@@ -67,6 +67,7 @@ class AuditExtra(AssetExtra):
     )
     drift_since: str | None = Field(None, description="the night since which that is so")
     drift_evidence: float | None = Field(None, description="against it: 100 or more is an alarm")
+    report: str | None = Field(None, description="URI of the page of all audits")
 
 
 class ReviewsExtra(AssetExtra):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import random
+from dataclasses import replace
 
 import pytest
 
@@ -85,3 +86,12 @@ def test_more_wrong_in_the_sample_lowers_the_bound() -> None:
 def test_numbers_that_do_not_fit_each_other_are_refused() -> None:
     with pytest.raises(ValueError, match="sampled"):
         certify([AuditedStratum("machine", 10, 0, 11, 0, 10)], 0.95)
+
+
+def test_it_carries_what_the_audits_found() -> None:
+    found = {"promise": "holds", "since": "n", "lower": 0.0, "upper": 0.04, "confidence": 0.95, "reviews": 90}
+    certificate = replace(certify([HUMAN], 0.95), audit=found)
+    assert Certificate.from_json(json.loads(json.dumps(certificate.to_json()))) == certificate
+    before = certify([HUMAN], 0.95).to_json()
+    del before["audit"]
+    assert Certificate.from_json(before).audit is None, "certificates from before there were audits are read"

@@ -15,6 +15,7 @@ from trueground.errors import InputError
 from trueground.manifests import object_key, read_manifest
 from trueground.project import load_project
 from trueground.review import audits
+from trueground.review.verification import certificate
 from trueground.run import Run
 from trueground.storage import Storage
 from trueground.tasks.base import Label
@@ -133,3 +134,15 @@ def test_a_state_that_is_none_is_refused_by_name(tmp_path: Path, content: str) -
     run.storage.write_text(state_uri(run.project), content)
     with pytest.raises(InputError, match=r"audits/state\.json"):
         may_auto_label(run)
+
+
+def test_the_page_and_the_next_certificate_show_the_interval(tmp_path: Path) -> None:
+    state = audited(tmp_path, "bad", rate=0.25)
+    page = Storage(tmp_path).read_text(state["report"])
+    assert "The promise is broken since bad." in page
+    assert f"{state['upper'] * 100:.1f}\u00a0%" in page
+    assert list(state["prefixes"]) == ["file:///birds"] and list(state["models"]) == ["x"]
+    run = night(tmp_path, "label")
+    run.write_objects([], "input.manifest")
+    audit = certificate(run).audit
+    assert audit is not None and (audit["upper"], audit["promise"]) == (state["upper"], "broken")

@@ -61,6 +61,8 @@ class Certificate:
     """Lower bounds on the accuracy of published labels.
 
     ``bound`` is for all labels together; it and the bounds of the strata each hold with ``confidence``.
+    ``audit`` is what audits of all machine labels published before had found by then: ``promise``, ``since``,
+    ``lower`` and ``upper`` limit of the error rate, their ``confidence``, ``reviews``; ``None`` without an audit.
     """
 
     strata: tuple[CertifiedStratum, ...]
@@ -68,6 +70,7 @@ class Certificate:
     confidence: float
     method: str = METHOD
     assumptions: tuple[str, ...] = ASSUMPTIONS
+    audit: Mapping[str, Any] | None = None
 
     def to_json(self) -> dict[str, Any]:
         """Plain data; ``accuracy_bound`` in it is the bound."""
@@ -85,7 +88,14 @@ class Certificate:
             CertifiedStratum(**{**{k: v for k, v in s.items() if k != "accuracy_bound"}, "bound": s["accuracy_bound"]})
             for s in data["strata"]
         )
-        return cls(strata, data["accuracy_bound"], data["confidence"], data["method"], tuple(data["assumptions"]))
+        return cls(
+            strata,
+            data["accuracy_bound"],
+            data["confidence"],
+            data["method"],
+            tuple(data["assumptions"]),
+            data.get("audit"),
+        )
 
 
 def certify(strata: Sequence[AuditedStratum], confidence: float) -> Certificate:

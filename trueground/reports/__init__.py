@@ -13,7 +13,7 @@ from trueground.reports.data import (
     Verification,
     Worker,
 )
-from trueground.reports.pages import render_checks_page, render_label_report, render_model_report
+from trueground.reports.pages import render_audit_report, render_checks_page, render_label_report, render_model_report
 
 __all__ = [
     "Accuracy",
@@ -27,6 +27,7 @@ __all__ = [
     "Sample",
     "Verification",
     "Worker",
+    "render_audit_report",
     "render_checks_page",
     "render_label_report",
     "render_model_report",

@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from markupsafe import Markup, escape
@@ -99,6 +100,35 @@ def bound_scale(low: float, lower: float | None, estimate: float | None, promise
         shapes += f'<line class="promise" x1="{spot:.2f}%" x2="{spot:.2f}%" y1="0" y2="22"/>'
         words.append(f"promised {promised:.4f}")
     return _svg(shapes, 22, ", ".join(words), "bound")
+
+
+def intervals(nights: Sequence[Mapping[str, Any]], allowed: float, top: float, *, height: int = 180) -> Markup:
+    """Where the error rate lay after each night, on a scale from 0 at the bottom to ``top``.
+
+    Args:
+        nights: each with ``night``, ``lower``, ``upper`` and ``estimate``, shares in [0, 1]; side by side.
+        allowed: the promised error rate, a dashed line.
+        top: the largest share that is shown; what lies above is cut.
+        height: in pixels.
+    """
+
+    def place(share: float) -> float:
+        return height * (1 - min(share, top) / top)
+
+    shapes, width = '<rect class="open faint" x="0" y="0" width="100%" height="100%"/>', 100 / len(nights)
+    for number, night in enumerate(nights):
+        left, high, low = number * width, place(night["upper"]), place(night["lower"])
+        title = f"{night['night']}: {night['lower']:.1%} to {night['upper']:.1%}"
+        shapes += (
+            f'<rect class="machine band" x="{left:.3f}%" y="{high:.1f}" width="{width:.3f}%" '
+            f'height="{max(low - high, 1):.1f}"><title>{escape(title)}</title></rect>'
+        )
+        if night["estimate"] is not None:
+            middle, spot = left + width / 2, place(max(night["estimate"], 0.0))
+            shapes += f'<circle class="machine dot" cx="{middle:.3f}%" cy="{spot:.1f}" r="4"/>'
+    spot = place(allowed)
+    shapes += f'<line class="promise" x1="0" x2="100%" y1="{spot:.1f}" y2="{spot:.1f}"/>'
+    return _svg(shapes, height, "The error rate over the nights", "intervals")
 
 
 def scale_start(shares: Sequence[float | None]) -> float:

@@ -28,7 +28,10 @@ class Bound:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Accuracy:
-    """The certificate: bounds for the labels of people, of the machine, and for all, at one confidence."""
+    """The certificate: bounds for the labels of people, of the machine, and for all, at one confidence.
+
+    ``audit`` is what the audits of earlier machine labels said then, as :class:`Certificate` has it.
+    """
 
     confidence: float = 0.95
     people: Bound | None = None
@@ -37,6 +40,7 @@ class Accuracy:
     promised: float | None = None
     method: str = ""
     assumptions: tuple[str, ...] = ()
+    audit: Mapping[str, Any] | None = None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

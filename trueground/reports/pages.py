@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from functools import cache
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
@@ -26,6 +26,8 @@ SAMPLES_A_LIST = 40
 CHANGES_SHOWN = 20
 WORKERS_SHOWN = 30
 TEXT_SHOWN = 240
+GROUPS_SHOWN = 20
+NIGHTS_SHOWN = 30
 
 
 def render_label_report(report: LabelReport) -> str:
@@ -56,6 +58,35 @@ def render_label_report(report: LabelReport) -> str:
         by_class={name: found for name, found in sorted(by_class.items()) if found},
         scale_low=charts.scale_start([*shares, accuracy.promised if accuracy else None]),
         workers=sorted(report.workers, key=lambda item: -item.answers),
+    )
+
+
+def render_audit_report(project: str, state: Mapping[str, Any]) -> str:
+    """What the audits found so far.
+
+    Args:
+        project: its name.
+        state: as :func:`trueground.review.audits.estimate` has it.
+    """
+
+    def groups(name: str) -> list[dict[str, Any]]:
+        found = [{"name": key, **facts} for key, facts in state[name].items()]
+        return sorted(found, key=lambda item: (-item["wrong"], -item["drawn"], item["name"]))
+
+    allowed = 1 - state["accuracy"]
+    # The first nights know next to nothing: their bands may leave the picture.
+    uppers = sorted(night["upper"] for night in state["nights"])
+    return _page(
+        "audit.html",
+        project=project,
+        state=state,
+        allowed=allowed,
+        top=min(1.0, max([2 * allowed, *(1.2 * upper for upper in uppers[: len(uppers) // 2 + 1])])),
+        classes=groups("classes"),
+        models=groups("models"),
+        prefixes=groups("prefixes"),
+        GROUPS_SHOWN=GROUPS_SHOWN,
+        NIGHTS_SHOWN=NIGHTS_SHOWN,
     )
 
 

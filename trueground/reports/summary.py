@@ -107,6 +107,7 @@ def _accuracy(run: Run, certificate: Certificate) -> Accuracy:
         ),
         method=certificate.method,
         assumptions=certificate.assumptions,
+        audit=certificate.audit,
     )
 
 

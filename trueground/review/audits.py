@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
@@ -18,6 +18,7 @@ from trueground.autolabel.suspension import BROKEN, HOLDS, UNKNOWN, state_uri
 from trueground.manifests import object_key, read_manifest, write_manifest
 from trueground.quality.prediction_powered import AuditDesign, corrected
 from trueground.quality.sequences import ConfidenceSequence
+from trueground.reports.pages import render_audit_report
 from trueground.review import drift
 from trueground.review.verification import JUDGEMENTS, WRONG
 from trueground.run import Run, folder_name
@@ -62,6 +63,8 @@ def draw(run: Run, labels_uri: str, count: int) -> int:
             "label": str(labels[i].value),
             "doubt": float(design.doubt[i]),
             "chance": float(design.chance[i]),
+            "model": str(lines[i].get(f"{attribute}-metadata", {}).get("job-name", "")).rpartition("/")[2],
+            "prefix": paths.parent(lines[i]["source-ref"]) if "source-ref" in lines[i] else "",
         }
         for i in numbers
     ]
@@ -116,6 +119,8 @@ def record(run: Run, wrong: Mapping[str, bool]) -> dict[str, Any]:
         asked = {object_key(line) for line in read_manifest(run.storage, input_manifest(run))}
         _write(run, {key: bool(value) for key, value in wrong.items() if key in asked}, "judgements.json")
     state = estimate(run)
+    run.storage.write_text(state["report"], render_audit_report(run.project.name, state))
+    # Last: who reads the state finds the page that it names.
     run.storage.write_text(state_uri(run.project), json.dumps(state, indent=1, ensure_ascii=False) + "\n")
     return state
 
@@ -127,17 +132,22 @@ def estimate(run: Run) -> dict[str, Any]:
     not. After each change of mind evidence is gathered anew, so that what broke long ago does not weigh for ever; each
     such start may err with a chance of ``1 - confidence``.
 
+    The rate is that of all machine labels of the published set, old and new: a draw's chance is known, so the share of
+    each model and folder among them can be told apart below, but the promise is one of the set that consumers read. A
+    single bad model therefore counts as much as it labeled.
+
     Returns:
         ``promise``, ``since`` (the night it changed), ``lower``, ``upper``, ``estimate``, ``reviews``; ``nights``,
-        what each night left; ``classes``, by label the draws, those found wrong and the estimated error rate;
-        and what :meth:`trueground.review.drift.Drift.to_json` tells.
+        what each night left; ``classes``, ``models``, ``prefixes``: by label, by the run whose model gave it and by the
+        folder of the object, the draws, those found wrong and the estimated error rate; ``report``, the page's URI; and
+        what :meth:`trueground.review.drift.Drift.to_json` tells.
     """
     promise = run.project.auto_label
     allowed, status, since, reviews = 1 - promise.accuracy, UNKNOWN, None, 0
     sequence = ConfidenceSequence(promise.confidence)
     known: dict[tuple[str, str], bool] = {}
     nights: list[dict[str, Any]] = []
-    classes: dict[str, list[float]] = {}
+    groups: dict[str, dict[str, list[float]]] = {"label": {}, "model": {}, "prefix": {}}
     for night, judgements in _nights(run):
         reviews += len(judgements)
         known |= {
@@ -151,9 +161,11 @@ def estimate(run: Run) -> dict[str, Any]:
             weight = 1 / (drawn["chance"] * night["objects"])
             value = corrected(night["mean_doubt"], drawn["doubt"], weight, wrong)
             sequence.add(min(high, max(low, value)), low, high)
-            counts = classes.setdefault(drawn["label"], [0, 0, 0.0, 0.0])
-            for place, amount in enumerate((1, wrong, weight, weight * wrong)):
-                counts[place] += amount
+            for field, known_of in groups.items():
+                # Draws from before the field was kept have none.
+                counts = known_of.setdefault(drawn.get(field) or "unknown", [0, 0, 0.0, 0.0])
+                for place, amount in enumerate((1, wrong, weight, weight * wrong)):
+                    counts[place] += amount
         found = BROKEN if sequence.lower > allowed else HOLDS if sequence.upper <= allowed else status
         row = {"night": night["night"], "time": night["time"], "reviews": len(judgements), "promise": found}
         row |= {"lower": sequence.lower, "upper": sequence.upper, "estimate": sequence.estimate}
@@ -172,11 +184,19 @@ def estimate(run: Run) -> dict[str, Any]:
         **{name: last[name] for name in ("lower", "upper", "estimate")},
         "reviews": reviews,
         "nights": nights,
-        "classes": {
-            name: {"drawn": int(counts[0]), "wrong": int(counts[1]), "error_rate": counts[3] / counts[2]}
-            for name, counts in sorted(classes.items())
-        },
+        "classes": _rates(groups["label"]),
+        "models": _rates(groups["model"]),
+        "prefixes": _rates(groups["prefix"]),
+        "report": paths.join(run.project.output, "audits", "report.html"),
         **drift.read_drift(run, paths.join(run.project.output, "audits")).to_json(),
+    }
+
+
+def _rates(groups: Mapping[str, Sequence[float]]) -> dict[str, dict[str, float]]:
+    """By name what was drawn, what of it was wrong, and the error rate with each draw weighted."""
+    return {
+        name: {"drawn": int(counts[0]), "wrong": int(counts[1]), "error_rate": counts[3] / counts[2]}
+        for name, counts in sorted(groups.items())
     }
 
 

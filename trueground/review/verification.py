@@ -10,11 +10,13 @@ from __future__ import annotations
 import math
 import random
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
+from typing import Any
 
 from trueground.answers import consolidate_run, load_answers, read_job_answers, save_answers
 from trueground.autolabel.rounds import human_labels, last_round, machine_labels, round_answers
+from trueground.autolabel.suspension import read_audit
 from trueground.manifests import object_key
 from trueground.quality.certificate import AuditedStratum, Certificate, certify
 from trueground.run import Run
@@ -26,6 +28,8 @@ JUDGEMENTS = [RIGHT, WRONG]
 """The categories of a verification task, in this order."""
 
 
+AUDIT_FACTS = ("promise", "since", "lower", "upper", "confidence", "reviews")
+"""What a certificate says of the audits."""
 DECISIONS = ("adjudication", "labels.jsonl")
 """Where a run keeps what one person decided; see :mod:`trueground.review.adjudication`."""
 
@@ -179,7 +183,13 @@ def certificate(run: Run) -> Certificate:
                 population=len(labels) - len(censused),
             )
         )
-    return certify(strata, run.project.auto_label.confidence)
+    return replace(certify(strata, run.project.auto_label.confidence), audit=_audit(run))
+
+
+def _audit(run: Run) -> dict[str, Any] | None:
+    """What the audits say by now, for the certificate."""
+    state = read_audit(run.project, run.storage)
+    return {name: state[name] for name in AUDIT_FACTS} if "upper" in state else None
 
 
 def _changed(keys: Iterable[str], before: Mapping[str, Label], after: Mapping[str, Label]) -> int:
