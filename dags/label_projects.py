@@ -5,70 +5,15 @@ A project whose file has a mistake is left out here and named by `broken_project
 
 from __future__ import annotations
 
-from airflow.providers.standard.operators.hitl import ApprovalOperator, HITLOperator
-from airflow.sdk import DAG, Param, TaskGroup, TriggerRule, chain
+from airflow.providers.standard.operators.hitl import ApprovalOperator
+from airflow.sdk import DAG, Param, chain
 from operators.connections import PROJECTS_FOLDER, data_root
-from operators.labeling_job import LabelingJobOperator
-from operators.manifests import BuildManifestOperator, CheckManifestOperator
+from operators.labeling_pipeline import labeling_steps
+from operators.manifests import BuildManifestOperator
 from operators.project_dags import first_night, project_asset
-from operators.publish import CheckLabelsOperator, PublishLabelsOperator
-from operators.rounds import (
-    AutoLabelOperator,
-    ChooseObjectsOperator,
-    ConsolidateOperator,
-    FinishRoundOperator,
-    TrainModelOperator,
-)
-from operators.verification import (
-    AdjustLabelsOperator,
-    ChooseDisputesOperator,
-    ChooseLabelsToVerifyOperator,
-    CollectJudgementsOperator,
-    RecordDecisionsOperator,
-)
+from operators.publish import PublishLabelsOperator
 
 from trueground.project import Project, load_projects
-
-# Steps that follow a part which may have been skipped.
-EVEN_IF_SKIPPED = {"trigger_rule": TriggerRule.NONE_FAILED}
-
-
-def label_round(file: str, number: int) -> TaskGroup:
-    """One round. It skips itself once every object has a label."""
-    with TaskGroup(f"round_{number}") as group:
-        choose = ChooseObjectsOperator(task_id="choose", project=file, number=number, **EVEN_IF_SKIPPED)
-        label = LabelingJobOperator(
-            task_id="label", project=file, kind="label", step=f"round-{number}", manifest=choose.output["manifest"]
-        )
-        consolidate = ConsolidateOperator(task_id="consolidate", project=file, number=number, job=label.output)
-        train = TrainModelOperator(task_id="train", project=file, number=number)
-        auto_label = AutoLabelOperator(task_id="auto_label", project=file, number=number)
-        enough = FinishRoundOperator(task_id="enough", project=file, number=number)
-        chain(choose, label, consolidate, train, auto_label, enough)
-    return group
-
-
-def verify_and_adjust(file: str, project: Project) -> TaskGroup:
-    """People judge labels; what they reject, other people label again; what stays in doubt, one person decides."""
-    with TaskGroup("verify") as group:
-        choose = ChooseLabelsToVerifyOperator(task_id="choose", project=file, **EVEN_IF_SKIPPED)
-        verify = LabelingJobOperator(
-            task_id="verify", project=file, kind="verify", step="verify", manifest=choose.output["manifest"]
-        )
-        judge = CollectJudgementsOperator(task_id="collect", project=file, job=verify.output)
-        adjust = LabelingJobOperator(
-            task_id="adjust", project=file, kind="adjust", step="adjust", manifest=judge.output["manifest"]
-        )
-        correct = AdjustLabelsOperator(task_id="correct", project=file, job=adjust.output)
-        chain(choose, verify, judge, adjust, correct)
-        if project.verification.adjudicate:
-            disputes = ChooseDisputesOperator(task_id="disputes", project=file)
-            decide = HITLOperator.partial(task_id="decide", options=list(project.task.labels)).expand_kwargs(
-                disputes.output
-            )
-            record = RecordDecisionsOperator(task_id="record", project=file, decisions=decide.output)
-            chain(correct, disputes, decide, record)
-    return group
 
 
 def labeling_dag(file: str, project: Project) -> DAG:
@@ -97,12 +42,13 @@ def labeling_dag(file: str, project: Project) -> DAG:
         start = BuildManifestOperator(
             task_id="build_manifest", project=file, labels=labels, relabel_all="{{ params.relabel_all }}"
         )
-        check = CheckManifestOperator(task_id="check_manifest", project=file)
-        rounds = [label_round(file, number) for number in range(1, project.rounds.maximum + 1)]
-        steps: list = [start, check, *rounds]
-        if project.verification.enabled:
-            steps.append(verify_and_adjust(file, project))
-        steps.append(CheckLabelsOperator(task_id="check_labels", project=file, **EVEN_IF_SKIPPED))
+        settings = project.verification
+        steps = labeling_steps(
+            file,
+            rounds=project.rounds.maximum,
+            verified=settings.enabled,
+            decide_among=project.task.labels if settings.adjudicate else (),
+        )
         if project.approval.required:
             steps.append(
                 ApprovalOperator(
@@ -113,7 +59,7 @@ def labeling_dag(file: str, project: Project) -> DAG:
                 )
             )
         steps.append(PublishLabelsOperator(task_id="publish", project=file, labels=labels))
-        chain(*steps)
+        chain(start, *steps)
     return dag
 
 

@@ -10,7 +10,7 @@ import importlib
 import json
 import os
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, TypeVar, get_args
 from urllib.parse import quote, urlsplit
@@ -73,6 +73,31 @@ def read_project(
     """
     file = Path(path)
     content, lines = read_yaml(file)
+    return check_project(content, model, uris=uris, data_root=data_root, file=str(file), lines=lines)
+
+
+def check_project(
+    content: dict[str, Any],
+    model: type[Kind],
+    *,
+    uris: Sequence[str],
+    data_root: str | None = None,
+    file: str | None = None,
+    lines: Mapping[str, int] | None = None,
+) -> Kind:
+    """The project that a mapping declares; arguments and errors as :func:`read_project` has them.
+
+    Args:
+        content: what the file, or a form, says. Paths in it become absolute in place.
+        model: what it may say.
+        uris: fields that may be paths from the data root.
+        data_root: where relative paths start.
+        file: what it was read from, for the error.
+        lines: the line of each field, for the error.
+
+    Raises:
+        InputError: with the field of the first mistake.
+    """
     root = _root(data_root)
     try:
         for field in uris:
@@ -84,9 +109,8 @@ def read_project(
         mistake = _explain(model, error)
     except InputError as error:
         mistake = error
-    raise InputError(
-        mistake.problem, file=str(file), line=line_of(mistake.field, lines), field=mistake.field, hint=mistake.hint
-    )
+    line = line_of(mistake.field, dict(lines or {}))
+    raise InputError(mistake.problem, file=file, line=line, field=mistake.field, hint=mistake.hint)
 
 
 def read_projects(

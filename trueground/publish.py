@@ -48,12 +48,13 @@ def check_final_labels(run: Run) -> tuple[Checks, str]:
     return checks, page
 
 
-def publish(run: Run, previous: str | None) -> dict[str, Any]:
+def publish(run: Run, previous: str | None, folder: str = "published") -> dict[str, Any]:
     """Publish the checked labels beside the run: manifest, table, certificate, report.
 
     Args:
         run: the run, after :func:`check_final_labels`.
         previous: the URI of the label set that this one extends; ``None`` starts a new one.
+        folder: where in the run's folder; another one each time that a run is published.
 
     Returns:
         The facts that consumers read, as :class:`~trueground.contracts.LabelsExtra` has them. ``labels`` is the
@@ -65,11 +66,11 @@ def publish(run: Run, previous: str | None) -> dict[str, Any]:
 
     lines = list(read_manifest(run.storage, run.uri("labels.manifest")))
     attribute = run.project.label_attribute
-    total = write_manifest(run.storage, run.uri("published", "all.manifest"), _extended(run, previous, lines))
-    write_manifest(run.storage, run.uri("published", "labels.manifest"), lines)
-    write_parquet(run.storage, run.uri("published", "labels.parquet"), labels_table(lines, attribute))
+    total = write_manifest(run.storage, run.uri(folder, "all.manifest"), _extended(run, previous, lines))
+    write_manifest(run.storage, run.uri(folder, "labels.manifest"), lines)
+    write_parquet(run.storage, run.uri(folder, "labels.parquet"), labels_table(lines, attribute))
     certificate = verification.certificate(run)
-    run.write_json(certificate.to_json(), "published", "certificate.json")
+    run.write_json(certificate.to_json(), folder, "certificate.json")
     answers = all_answers(run)
     append_history(run, answers)
     human = sum(line[f"{attribute}-metadata"]["human-annotated"] == "yes" for line in lines)
@@ -78,11 +79,11 @@ def publish(run: Run, previous: str | None) -> dict[str, Any]:
         "project": run.project.name,
         "run": run.name,
         "label_attribute": attribute,
-        "labels": run.uri("published", "all.manifest"),
-        "run_labels": run.uri("published", "labels.manifest"),
-        "table": run.uri("published", "labels.parquet"),
-        "certificate_uri": run.uri("published", "certificate.json"),
-        "report": run.uri("published", "report.html"),
+        "labels": run.uri(folder, "all.manifest"),
+        "run_labels": run.uri(folder, "labels.manifest"),
+        "table": run.uri(folder, "labels.parquet"),
+        "certificate_uri": run.uri(folder, "certificate.json"),
+        "report": run.uri(folder, "report.html"),
         "objects": len(lines),
         "all_objects": total,
         "human": human,
@@ -94,7 +95,7 @@ def publish(run: Run, previous: str | None) -> dict[str, Any]:
     }
     facts = LabelsExtra(**facts).as_extra()
     run.storage.write_text(facts["report"], render_label_report(label_report(run, lines, answers, certificate, facts)))
-    run.write_json(facts, "published", "facts.json")
+    run.write_json(facts, folder, "facts.json")
     return facts
 
 

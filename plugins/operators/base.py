@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -11,6 +12,7 @@ from airflow.sdk.exceptions import AirflowFailException
 from operators.connections import PROJECTS_FOLDER, data_root, storage_of
 from trueground.errors import InputError
 from trueground.project import load_project
+from trueground.project_form import project_of
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
@@ -24,17 +26,21 @@ class ProjectOperator(BaseOperator):
     """A step of a project's pipeline. Subclasses write :meth:`step`.
 
     Args:
-        project: the file name of the project in ``include/projects/``.
+        project: the file name of the project in ``include/projects/``, or the URI of one that a form made.
         run_name: the run whose folder the step works in; the DAG run's id by default.
+        connection: what reaches a project that is a URI.
     """
 
-    template_fields: Sequence[str] = ("project", "run_name")
+    template_fields: Sequence[str] = ("project", "run_name", "connection")
 
-    def __init__(self, *, project: str, run_name: str = "{{ run_id }}", **kwargs: Any) -> None:
+    def __init__(
+        self, *, project: str, run_name: str = "{{ run_id }}", connection: str = "trueground", **kwargs: Any
+    ) -> None:
         # Every step returns a mapping; its parts are outputs that later tasks name.
         super().__init__(**{"multiple_outputs": True, **kwargs})
         self.project = project
         self.run_name = run_name
+        self.connection = connection
 
     def execute(self, context: Context) -> Any:
         """Run the step; bad input fails the task at once, because trying again cannot mend it."""
@@ -49,6 +55,9 @@ class ProjectOperator(BaseOperator):
 
     def read_project(self) -> Project:
         """The project as its file says now."""
+        if "://" in self.project:
+            content = json.loads(storage_of(self.connection).read_text(self.project))
+            return project_of(content, data_root=data_root())
         return load_project(PROJECTS_FOLDER / self.project, data_root=data_root())
 
     def open_run(self) -> Run:

@@ -49,7 +49,7 @@ class LabelingJobOperator(ProjectOperator):
 
     Args:
         kind: ``label``, ``verify`` or ``adjust``.
-        step: names the job in its run, such as ``round-1``.
+        step: names the job in its run, such as ``round-1``. Templated, as ``job_step``.
         manifest: the URI of the objects. Templated.
         poll_interval: seconds between two looks at the job.
 
@@ -57,7 +57,7 @@ class LabelingJobOperator(ProjectOperator):
         ``job_name``, ``status``, ``output`` (the job's own output folder) and the label counters.
     """
 
-    template_fields: Sequence[str] = (*ProjectOperator.template_fields, "manifest")
+    template_fields: Sequence[str] = (*ProjectOperator.template_fields, "job_step", "manifest")
     operator_extra_links = (LabelingJobLink(),)
 
     def __init__(self, *, kind: Kind, step: str, manifest: str, poll_interval: float = 3.0, **kwargs: Any) -> None:

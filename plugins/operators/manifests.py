@@ -21,14 +21,14 @@ class BuildManifestOperator(ProjectOperator):
     The watermark is the label set that the last run published; it is kept in the state of the labels' asset.
 
     Args:
-        labels: the asset that the project's runs publish.
+        labels: the asset that the project's runs publish; ``None`` where a project has one run only.
         relabel_all: label everything again, also what earlier runs labeled. Templated; "True" means yes.
     """
 
     template_fields = (*ProjectOperator.template_fields, "relabel_all")
 
-    def __init__(self, *, labels: Asset, relabel_all: bool | str = False, **kwargs: Any) -> None:
-        super().__init__(inlets=[labels], **kwargs)
+    def __init__(self, *, labels: Asset | None = None, relabel_all: bool | str = False, **kwargs: Any) -> None:
+        super().__init__(inlets=[labels] if labels else [], **kwargs)
         self.labels = labels
         self.relabel_all = relabel_all
 
@@ -37,7 +37,7 @@ class BuildManifestOperator(ProjectOperator):
         from trueground.manifests import build_manifest, object_key, read_manifest, write_manifest
 
         published = None
-        if str(self.relabel_all) != "True":
+        if self.labels is not None and str(self.relabel_all) != "True":
             published = context["asset_state_store"][self.labels].get("labels")
         done = {object_key(line) for line in read_manifest(run.storage, published)} if published else set()
         out, data = run.uri("input.manifest"), run.project.data

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from airflow.sdk import Asset
+from airflow.sdk import Asset, AssetAlias
 from airflow.sdk.exceptions import AirflowFailException, AirflowSkipException
 
 from operators.base import ProjectOperator
+from operators.project_dags import project_asset
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
@@ -37,10 +38,11 @@ class PublishLabelsOperator(ProjectOperator):
     The asset event's ``extra`` carries the URIs, the counts and the certificate.
 
     Args:
-        labels: the asset of the project's labels.
+        labels: the asset of the project's labels; an alias where the project is known only as it runs, which starts
+            a label set of its own.
     """
 
-    def __init__(self, *, labels: Asset, **kwargs: Any) -> None:
+    def __init__(self, *, labels: Asset | AssetAlias, **kwargs: Any) -> None:
         super().__init__(outlets=[labels], **kwargs)
         self.labels = labels
 
@@ -48,6 +50,10 @@ class PublishLabelsOperator(ProjectOperator):
         """Publish, then move the watermark."""
         from trueground.publish import publish
 
+        if isinstance(self.labels, AssetAlias):
+            published = publish(run, previous=None)
+            context["outlet_events"][self.labels].add(project_asset(run.project, "labels"), extra=published)
+            return published
         state = context["asset_state_store"][self.labels]
         relabel_all = str(context["params"].get("relabel_all")) == "True"
         published = publish(run, previous=None if relabel_all else state.get("labels"))

@@ -16,9 +16,11 @@ if TYPE_CHECKING:
 
 
 class RoundOperator(ProjectOperator):
-    """A step of one round. Args: ``number``: the round, from 1."""
+    """A step of one round. Args: ``number``: the round, from 1. Templated."""
 
-    def __init__(self, *, number: int, **kwargs: Any) -> None:
+    template_fields = (*ProjectOperator.template_fields, "number")
+
+    def __init__(self, *, number: int | str, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.number = number
 
@@ -30,7 +32,7 @@ class ChooseObjectsOperator(RoundOperator):
         """Write the manifest of the round's labeling job."""
         from trueground.autolabel import rounds
 
-        count = rounds.choose(run, self.number)
+        count = rounds.choose(run, int(self.number))
         if count == 0:
             raise AirflowSkipException("every object has a label")
         return {"manifest": run.uri("rounds", str(self.number), "input.manifest"), "objects": count}
@@ -53,8 +55,8 @@ class ConsolidateOperator(RoundOperator):
         """Read the answers and write the labels."""
         from trueground.autolabel import rounds
 
-        answers = rounds.collect(run, self.number, self.job["output"])
-        labels = rounds.human_labels(run, self.number)
+        answers = rounds.collect(run, int(self.number), self.job["output"])
+        labels = rounds.human_labels(run, int(self.number))
         self.log.info("%d answers, %d objects with a human label", answers, len(labels))
         return {"answers": answers, "labels": len(labels)}
 
@@ -66,7 +68,7 @@ class TrainModelOperator(RoundOperator):
         """Train, and keep the model in the run's folder."""
         from trueground.autolabel import rounds
 
-        summary = rounds.train(run, self.number)
+        summary = rounds.train(run, int(self.number))
         self.log.info("trained: %s", summary)
         return summary
 
@@ -78,7 +80,7 @@ class AutoLabelOperator(RoundOperator):
         """Settle the round's proposal."""
         from trueground.autolabel import rounds
 
-        summary = rounds.auto_label(run, self.number)
+        summary = rounds.auto_label(run, int(self.number))
         self.log.info("settled: %s", summary)
         return summary
 
@@ -90,6 +92,6 @@ class FinishRoundOperator(RoundOperator):
         """Keep the round's state."""
         from trueground.autolabel import rounds
 
-        state = rounds.finish_round(run, self.number)
+        state = rounds.finish_round(run, int(self.number))
         self.log.info("%d by people, %d by machine, %d open", state.human, state.machine, state.open)
         return {**asdict(state), "open": state.open, "done": state.done}

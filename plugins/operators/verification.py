@@ -14,23 +14,33 @@ if TYPE_CHECKING:
     from trueground.run import Run
 
 
-class ChooseLabelsToVerifyOperator(ProjectOperator):
+class _LookOperator(ProjectOperator):
+    """Takes ``look``, the name of a later look at a run; empty in the run itself. Templated."""
+
+    template_fields = (*ProjectOperator.template_fields, "look")
+
+    def __init__(self, *, look: str = "", **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.look = look
+
+
+class ChooseLabelsToVerifyOperator(_LookOperator):
     """Choose the labels that the verifying team judges: the least sure ones and a random sample of the rest."""
 
     def step(self, run: Run, context: Context) -> dict[str, Any]:
         """Write the manifest of the verification job."""
         from trueground.review import verification
 
-        count = verification.choose(run)
+        count = verification.choose(run, self.look) if run.project.verification.enabled else 0
         if count == 0:
             raise AirflowSkipException("no labels to verify")
-        return {"manifest": run.uri("verification", "input.manifest"), "objects": count}
+        return {"manifest": run.uri("verification", verification.job_input(self.look)), "objects": count}
 
 
-class _JobResultOperator(ProjectOperator):
+class _JobResultOperator(_LookOperator):
     """Takes ``job``, what the labeling job's task returned. Templated."""
 
-    template_fields = (*ProjectOperator.template_fields, "job")
+    template_fields = (*_LookOperator.template_fields, "job")
 
     def __init__(self, *, job: Any, **kwargs: Any) -> None:
         super().__init__(**kwargs)
@@ -44,12 +54,12 @@ class CollectJudgementsOperator(_JobResultOperator):
         """Write the manifest of the adjustment job."""
         from trueground.review import verification
 
-        counts = verification.collect(run, self.job["output"])
+        counts = verification.collect(run, self.job["output"], self.look)
         self.log.info("%d labels judged, %d rejected", counts["judged"], counts["rejected"])
         context["ti"].xcom_push("judgements", counts)
         if counts["rejected"] == 0:
             raise AirflowSkipException("no label was rejected")
-        return {"manifest": run.uri("adjustment", "input.manifest"), **counts}
+        return {"manifest": run.uri("adjustment", verification.job_input(self.look)), **counts}
 
 
 class AdjustLabelsOperator(_JobResultOperator):
@@ -59,7 +69,7 @@ class AdjustLabelsOperator(_JobResultOperator):
         """Keep the adjustment's answers in the run."""
         from trueground.review import verification
 
-        counts = verification.adjust(run, self.job["output"])
+        counts = verification.adjust(run, self.job["output"], self.look)
         self.log.info("%d labels looked at again, %d changed", counts["looked_at"], counts["changed"])
         return counts
 

@@ -48,11 +48,11 @@ def choose(run: Run, number: int) -> int:
     """Choose what people label in this round and write its manifest.
 
     Returns:
-        How many objects people get; 0 where nothing is left to label.
+        How many objects people get; 0 where nothing is left to label, or the project has fewer rounds.
     """
     objects = run.objects()
     state = read_state(run, number - 1)
-    if not objects or (state is not None and state.done):
+    if not objects or number > run.project.rounds.maximum or (state is not None and state.done):
         return 0
     keys = [object_key(line) for line in objects]
     human, machine = human_labels(run, number - 1), machine_labels(run, number - 1)

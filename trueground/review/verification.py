@@ -21,7 +21,7 @@ from trueground.manifests import object_key
 from trueground.quality.certificate import AuditedStratum, Certificate, certify
 from trueground.run import Run
 from trueground.tasks import task_type
-from trueground.tasks.base import DataObject, Label
+from trueground.tasks.base import Answer, DataObject, Label
 
 RIGHT, WRONG = "right", "wrong"
 JUDGEMENTS = [RIGHT, WRONG]
@@ -53,8 +53,11 @@ def labels_before(run: Run) -> dict[str, Label]:
     return {**machine_labels(run, number), **human_labels(run, number)}
 
 
-def choose(run: Run) -> int:
-    """Choose the labels to judge and write the manifest of the verification job; returns how many they are."""
+def choose(run: Run, look: str = "") -> int:
+    """Choose the labels to judge and write the manifest of the verification job; returns how many they are.
+
+    ``look`` names a later look at the same run: then only labels that nobody judged before are asked about.
+    """
     settings = run.project.verification
     labels = labels_before(run)
     by_doubt = sorted(labels.values(), key=lambda label: (label.confidence, label.object_id))
@@ -65,20 +68,35 @@ def choose(run: Run) -> int:
     }
     randomness = random.Random(f"{run.project.name} {run.name} {run.project.rounds.seed}")
     sizes = share_sample(settings.sample, {name: len(keys) for name, keys in strata.items()})
+    # The first of a random order: of a larger sample, those that a smaller one had are a part.
+    drawn = {name: randomness.sample(keys, len(keys))[: sizes[name]] for name, keys in strata.items()}
     choice = Choice(
         least_sure=sorted(least_sure),
-        sample={name: sorted(randomness.sample(keys, sizes[name])) for name, keys in strata.items()},
+        sample={name: sorted(keys) for name, keys in drawn.items()},
         population={name: len(keys) for name, keys in strata.items()},
     )
     run.write_json(asdict(choice), "verification", "choice.json")
     judged = {*choice.least_sure, *(key for keys in choice.sample.values() for key in keys)}
+    if look:
+        judged -= {answer.object_id for answer in load_answers(run, "verification", "answers.jsonl")}
     created, job_name = datetime.now(UTC).replace(tzinfo=None), run.project.job_name(run.name, "labels")
     lines = (
         with_label(run, line, labels, job_name=job_name, created=created)
         for line in run.objects()
         if object_key(line) in judged
     )
-    return run.write_objects(lines, "verification", "input.manifest")
+    return run.write_objects(lines, "verification", job_input(look))
+
+
+def job_input(look: str = "") -> str:
+    """The file name of a job's manifest: of the run's own verification, or of a later look."""
+    return f"{look}.manifest" if look else "input.manifest"
+
+
+def _with_earlier(run: Run, answers: list[Answer], look: str, part: str) -> list[Answer]:
+    """Answers together with those of earlier looks; each worker's to an object once."""
+    earlier = load_answers(run, part, "answers.jsonl") if look else []
+    return list({(answer.object_id, answer.worker_id): answer for answer in [*earlier, *answers]}.values())
 
 
 def share_sample(total: int, populations: Mapping[str, int]) -> dict[str, int]:
@@ -102,28 +120,35 @@ def share_sample(total: int, populations: Mapping[str, int]) -> dict[str, int]:
     return sizes
 
 
-def collect(run: Run, job_output: str) -> dict[str, int]:
+def collect(run: Run, job_output: str, look: str = "") -> dict[str, int]:
     """Read the judgements and write the manifest of the adjustment job: all labels that people rejected.
+
+    In a later look, those are left out that people looked at again before.
 
     Returns:
         How many labels were judged and how many rejected.
     """
-    answers = list(read_job_answers(run.storage, job_output, run.uri("verification", "input.manifest")))
+    answers = list(read_job_answers(run.storage, job_output, run.uri("verification", job_input(look))))
+    answers = _with_earlier(run, answers, look, "verification")
     save_answers(run, answers, "verification", "answers.jsonl")
     judgements = task_type("label-verification").consolidate(answers, JUDGEMENTS)
     run.write_labels(judgements, "verification", "judgements.jsonl")
     rejected = {judgement.object_id for judgement in judgements if judgement.value == WRONG}
-    run.write_objects((line for line in run.objects() if object_key(line) in rejected), "adjustment", "input.manifest")
+    if look:
+        rejected -= {answer.object_id for answer in load_answers(run, "adjustment", "answers.jsonl")}
+    lines = (line for line in run.objects() if object_key(line) in rejected)
+    run.write_objects(lines, "adjustment", job_input(look))
     return {"judged": len(judgements), "rejected": len(rejected)}
 
 
-def adjust(run: Run, job_output: str) -> dict[str, int]:
+def adjust(run: Run, job_output: str, look: str = "") -> dict[str, int]:
     """Read the adjustment job's answers; what they change shows in :func:`final_labels`.
 
     Returns:
         How many labels were looked at again and how many changed.
     """
-    answers = list(read_job_answers(run.storage, job_output, run.uri("adjustment", "input.manifest")))
+    answers = list(read_job_answers(run.storage, job_output, run.uri("adjustment", job_input(look))))
+    answers = _with_earlier(run, answers, look, "adjustment")
     save_answers(run, answers, "adjustment", "answers.jsonl")
     before, after = labels_before(run), final_labels(run)
     looked_at = {answer.object_id for answer in answers}

@@ -1,0 +1,137 @@
+"""Forms in Airflow in place of a project file: what they ask, and the task that makes a project of the answers."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from airflow.sdk import BaseOperator, Param
+from airflow.sdk.exceptions import AirflowFailException
+
+from operators.connections import PROJECTS_FOLDER, TEMPLATES_FOLDER, data_root, storage_of
+from trueground.errors import InputError
+from trueground.project import load_projects
+from trueground.project_form import claim, content_of, field_schema, project_of
+from trueground.tasks import task_types
+
+if TYPE_CHECKING:
+    from airflow.sdk import Context
+
+ROUNDS = 7
+"""At most so many rounds has a data set that is labeled by form: the DAG has them all, and skips what is too much."""
+
+SECTIONS = {
+    "Data": {
+        "name": ("Name", "Of the data set: small letters, digits and hyphens. Each form needs a new one."),
+        "data.prefix": ("Folder", "All pictures or texts below it: a path from the data root, or an s3:// URI."),
+        "data.manifest": ("Manifest", "Instead of a folder: a manifest in JSON Lines."),
+        "label_attribute": ("Label attribute", "The key that holds the label in the manifest."),
+        "connection": ("Connection", "The Airflow connection of the labeling service."),
+    },
+    "Task": {
+        "task.type": ("Task type", "What people are asked."),
+        "task.labels": ("Labels", "What people choose from: one a line, at least two."),
+        "task.title": ("Title", "What people read first."),
+        "task.description": ("Description", "One sentence, in the list of work."),
+        "task.instructions.short": ("Short instructions", "HTML, beside each task."),
+        "task.instructions.full": ("Full instructions", "HTML, behind a button."),
+        "task.template": ("Template", "A folder of include/templates/. Empty: the task type's own."),
+    },
+    "People": {
+        "people.team": ("Team", "The work team that labels."),
+        "people.workers_per_object": ("Workers an object", "How many people label the same object."),
+        "people.most_workers_per_object": (
+            "At most", "One more is asked, up to this many, only while a label is unsure. Empty: never.",
+        ),
+        "people.priority": ("Priority", "Jobs with a higher one give their tasks first."),
+        "people.task_time_limit": ("Time limit", "Seconds that a task may take before it goes to somebody else."),
+        "people.availability": ("Availability", "Seconds until a job gives up on what nobody labeled."),
+    },
+    "Rounds and machine labels": {
+        "rounds.maximum": ("Rounds", "At most so many. In the last one people label all that is left."),
+        "rounds.first": ("First round", "Objects that people label in it, where it is not the last."),
+        "rounds.each": ("Later rounds", "Objects that people label in each."),
+        "auto_label.enabled": ("Label by machine", "What a model is sure of, people need not label."),
+        "auto_label.accuracy": ("Promise", "At least this share of machine labels is right."),
+        "auto_label.confidence": ("Confidence", "How sure this promise is, and the certificate."),
+    },
+    "Verification": {
+        "verification.enabled": ("Verify", "A second team judges labels before they are published."),
+        "verification.team": ("Verifying team", "Another one than the team that labels."),
+        "verification.workers_per_object": ("Judges", "How many people judge the same label."),
+        "verification.sample": ("Sample", "Labels judged that are drawn at random: the certificate rests on them."),
+        "verification.least_sure": ("Least sure", "Labels judged because they are the least sure."),
+    },
+}  # fmt: skip
+"""What the form asks, by the dotted places of a project's fields: title and help."""
+
+
+def dataset_form() -> dict[str, Param]:
+    """The form of `label_dataset`. Teams are suggested as the project files name them; others may be written."""
+    projects = load_projects(PROJECTS_FOLDER, data_root=data_root())[0].values()
+    teams = sorted({team for project in projects for team in (project.people.team, project.verification.team)})
+    kinds = sorted(name for name in task_types() if name != "label-verification")
+    templates = sorted(folder.name for folder in TEMPLATES_FOLDER.iterdir() if folder.is_dir())
+    changes: dict[str, dict[str, Any]] = {
+        "label_attribute": {"default": "label"},
+        "task.type": {"default": kinds[0], "enum": kinds},
+        "task.labels": {"default": ["yes", "no"]},
+        "task.title": {"default": "What is it?"},
+        "task.description": {"default": "Choose the label that fits."},
+        "task.instructions.short": {"default": "<p>Choose the label that fits best.</p>", "format": "multiline"},
+        "task.instructions.full": {"default": "<p>Choose the label that fits best.</p>", "format": "multiline"},
+        "task.template": {"enum": [*templates, None]},
+        "people.team": {"examples": teams},
+        "rounds.maximum": {"default": 1, "maximum": ROUNDS},
+        "verification.team": {"examples": teams},
+    }
+    return {
+        place: _field(place, section, title, help, changes.get(place, {}))
+        for section, fields in SECTIONS.items()
+        for place, (title, help) in fields.items()
+    }
+
+
+def _field(place: str, section: str, title: str, help: str, changes: dict[str, Any]) -> Param:
+    """A field of the form. Type, range and default are the project's own where ``changes`` says nothing else."""
+    schema = {**field_schema(place), **changes}
+    # What has no default starts empty; the form refuses that where the field must say something.
+    default = schema.pop("default", None if "null" in schema["type"] else "")
+    return Param(default, description=help, title=title, section=section, **schema)
+
+
+class MakeProjectOperator(BaseOperator):
+    """Make a project of the form's values and keep it in the run's folder; a wrong value fails the task by its field.
+
+    Args:
+        connection: the Airflow connection that reaches the files. Templated.
+
+    Returns:
+        ``project``, the URI of the project: what the other operators take in place of a file's name.
+    """
+
+    template_fields: Sequence[str] = ("connection",)
+
+    def __init__(self, *, connection: str = "trueground", **kwargs: Any) -> None:
+        super().__init__(multiple_outputs=True, **kwargs)
+        self.connection = connection
+
+    def execute(self, context: Context) -> dict[str, str]:
+        """Check the values together, claim the data set for this run, keep the project."""
+        from trueground.run import Run
+
+        content = content_of(dict(context["params"]))
+        try:
+            project = project_of(json.loads(json.dumps(content)), data_root=data_root())
+            taken = load_projects(PROJECTS_FOLDER, data_root=data_root())[0]
+            for file, other in taken.items():
+                if project.name == other.name or project.output == other.output:
+                    raise InputError(f"{file} labels it", field="name", hint="Choose another name.")
+            storage = storage_of(self.connection)
+            claim(project, context["run_id"], storage)
+        except InputError as error:
+            raise AirflowFailException(str(error)) from error
+        run = Run(project, context["run_id"], storage)
+        run.write_json(content, "project.json")
+        return {"project": run.uri("project.json")}

@@ -1,0 +1,80 @@
+"""A labeling project as a form: flat values under the dotted places of its fields, such as ``people.team``.
+
+What a value may be is what :class:`~trueground.project.Project` says; nothing is typed twice.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import cache
+from typing import Any
+
+from trueground.errors import InputError
+from trueground.project import URIS, Project
+from trueground.project_files import check_project
+from trueground.storage import Storage, join
+
+CLAIM = "form-run.txt"
+"""In a data set's output: which run labels it."""
+
+
+def field_schema(place: str) -> dict[str, Any]:
+    """The JSON schema of one field: its type, range, pattern and default.
+
+    A field that may be left out has the types ``[…, "null"]``. Raises :class:`KeyError` where there is no such field.
+    """
+    schema = _project_schema()
+    node: dict[str, Any] = schema
+    for part in place.split("."):
+        reference = node.get("$ref", "").rpartition("/")[2]
+        node = (schema["$defs"][reference] if reference else node)["properties"][part]
+    found = {key: value for key, value in node.items() if key not in ("title", "description")}
+    if "anyOf" in found:
+        (kind,) = (option for option in found.pop("anyOf") if option != {"type": "null"})
+        found = {**found, **kind, "type": [kind["type"], "null"]}
+    return found
+
+
+@cache
+def _project_schema() -> dict[str, Any]:
+    return Project.model_json_schema()
+
+
+def content_of(values: Mapping[str, Any]) -> dict[str, Any]:
+    """The project file that a form's values amount to; what was left empty is left out.
+
+    The output is the folder ``<name>/labels`` below the data root.
+    """
+    content: dict[str, Any] = {"output": f"{values.get('name')}/labels"}
+    for place, value in values.items():
+        if value is None or value == "":
+            continue
+        *parents, key = place.split(".")
+        part = content
+        for parent in parents:
+            part = part.setdefault(parent, {})
+        part[key] = value
+    return content
+
+
+def project_of(content: dict[str, Any], *, data_root: str | None = None) -> Project:
+    """The project of :func:`content_of`. Raises :class:`InputError` with the field of the first mistake."""
+    return check_project(content, Project, uris=URIS, data_root=data_root)
+
+
+def claim(project: Project, run_name: str, storage: Storage) -> None:
+    """Let this run, and no other, label the data set: a second form of the same name would ask people twice.
+
+    Raises:
+        InputError: another run labels it, or did.
+    """
+    file = join(project.output, CLAIM)
+    if not storage.exists(file):
+        storage.write_text(file, run_name + "\n")
+    owner = storage.read_text(file).strip()
+    if owner != run_name:
+        raise InputError(
+            f"the run {owner!r} labels {project.name!r}, or did",
+            field="name",
+            hint="Clear what failed in that run to go on with it, or choose another name.",
+        )
