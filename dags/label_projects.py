@@ -5,10 +5,9 @@ A project whose file has a mistake is left out here and named by `broken_project
 
 from __future__ import annotations
 
-from airflow.providers.standard.operators.hitl import ApprovalOperator
 from airflow.sdk import DAG, Param, chain
 from operators.connections import PROJECTS_FOLDER, data_root
-from operators.labeling_pipeline import labeling_steps
+from operators.labeling_pipeline import approval, labeling_steps
 from operators.manifests import BuildManifestOperator
 from operators.project_dags import first_night, project_asset
 from operators.publish import PublishLabelsOperator
@@ -49,17 +48,8 @@ def labeling_dag(file: str, project: Project) -> DAG:
             verified=settings.enabled,
             decide_among=project.task.labels if settings.adjudicate else (),
         )
-        if project.approval.required:
-            steps.append(
-                ApprovalOperator(
-                    task_id="approve",
-                    subject=f"Publish the labels of {project.name}?",
-                    body="The checked labels: {{ ti.xcom_pull(task_ids='check_labels')['page'] }}",
-                    assigned_users=[{"id": user, "name": user} for user in project.approval.users] or None,
-                )
-            )
-        steps.append(PublishLabelsOperator(task_id="publish", project=file, labels=labels))
-        chain(start, *steps)
+        publish = PublishLabelsOperator(task_id="publish", project=file, labels=labels)
+        chain(start, *steps, *approval(project), publish)
     return dag
 
 

@@ -147,7 +147,8 @@ def prepare_job(
             "AnnotationConsolidationConfig": {
                 "AnnotationConsolidationLambdaArn": _function_arn(region, work.task_type.post_functions[0])
             },
-            "TaskKeywords": list(run.project.task.keywords),
+            # The API takes one keyword or more, or none of the field.
+            **({"TaskKeywords": list(run.project.task.keywords)} if run.project.task.keywords else {}),
             "TaskTitle": work.title,
             "TaskDescription": work.description,
             "NumberOfHumanWorkersPerDataObject": work.workers,

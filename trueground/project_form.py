@@ -5,6 +5,7 @@ What a value may be is what :class:`~trueground.project.Project` says; nothing i
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from functools import cache
 from typing import Any
@@ -12,7 +13,8 @@ from typing import Any
 from trueground.errors import InputError
 from trueground.project import URIS, Project
 from trueground.project_files import check_project
-from trueground.storage import Storage, join
+from trueground.run import Run, folder_name
+from trueground.storage import Storage, as_uri, join
 
 CLAIM = "form-run.txt"
 """In a data set's output: which run labels it."""
@@ -45,7 +47,11 @@ def content_of(values: Mapping[str, Any]) -> dict[str, Any]:
 
     The output is the folder ``<name>/labels`` below the data root.
     """
-    content: dict[str, Any] = {"output": f"{values.get('name')}/labels"}
+    return changed({"output": f"{values.get('name')}/labels"}, values)
+
+
+def changed(content: dict[str, Any], values: Mapping[str, Any]) -> dict[str, Any]:
+    """Put values at their dotted places, in place; those that are empty change nothing."""
     for place, value in values.items():
         if value is None or value == "":
             continue
@@ -78,3 +84,18 @@ def claim(project: Project, run_name: str, storage: Storage) -> None:
             field="name",
             hint="Clear what failed in that run to go on with it, or choose another name.",
         )
+
+
+def kept_run(name: str, storage: Storage, *, data_root: str) -> Run:
+    """The run that labels, or labeled, the data set of this name by form.
+
+    Raises:
+        InputError: there is none.
+    """
+    output = join(as_uri(data_root), name, "labels")
+    try:
+        run_name = storage.read_text(join(output, CLAIM)).strip()
+        content = json.loads(storage.read_text(join(output, "runs", folder_name(run_name), "project.json")))
+    except FileNotFoundError:
+        raise InputError(f"no data set {name!r} was labeled by form", field="name") from None
+    return Run(project_of(content, data_root=data_root), run_name, storage)

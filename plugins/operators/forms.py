@@ -21,6 +21,9 @@ if TYPE_CHECKING:
 ROUNDS = 7
 """At most so many rounds has a data set that is labeled by form: the DAG has them all, and skips what is too much."""
 
+MORE_ROUNDS = 3
+"""So many rounds may follow at once where a run goes on."""
+
 SECTIONS = {
     "Data": {
         "name": ("Name", "Of the data set: small letters, digits and hyphens. Each form needs a new one."),
@@ -91,6 +94,26 @@ def dataset_form() -> dict[str, Param]:
         for section, fields in SECTIONS.items()
         for place, (title, help) in fields.items()
     }
+
+
+def continue_form() -> dict[str, Param]:
+    """What is asked where a run goes on; what is left empty stays as the project has it."""
+    return {
+        "more_rounds": Param(
+            0, type="integer", minimum=0, maximum=MORE_ROUNDS, title="More rounds",
+            description="For a run that stopped early: people label what has no label. 0: verify only.",
+        ),
+        **{
+            place: _field(place, section, title, help, _or_nothing(field_schema(place)))
+            for section, fields in SECTIONS.items()
+            for place, (title, help) in fields.items()
+            if place in ("rounds.each", "people.workers_per_object") or section == "Verification"
+        },
+    }  # fmt: skip
+
+
+def _or_nothing(schema: dict[str, Any]) -> dict[str, Any]:
+    return {**schema, "type": [schema["type"], "null"], "default": None}
 
 
 def _field(place: str, section: str, title: str, help: str, changes: dict[str, Any]) -> Param:

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from airflow.providers.standard.operators.hitl import HITLOperator
+from airflow.providers.standard.operators.hitl import ApprovalOperator, HITLOperator
 from airflow.sdk import TaskGroup, TriggerRule, chain
 
 from operators.labeling_job import LabelingJobOperator
@@ -26,6 +26,9 @@ from operators.verification import (
     RecordDecisionsOperator,
 )
 
+if TYPE_CHECKING:
+    from trueground.project import Project
+
 # Steps that follow a part which may have been skipped.
 EVEN_IF_SKIPPED = {"trigger_rule": TriggerRule.NONE_FAILED}
 
@@ -41,15 +44,29 @@ def labeling_steps(project: Any, *, rounds: int, verified: bool, decide_among: S
     """
     return [
         CheckManifestOperator(task_id="check_manifest", project=project),
-        *(label_round(project, number) for number in range(1, rounds + 1)),
+        *(label_round(project, f"round_{number}", number) for number in range(1, rounds + 1)),
         *([verify_and_adjust(project, decide_among)] if verified else []),
         CheckLabelsOperator(task_id="check_labels", project=project, **EVEN_IF_SKIPPED),
     ]
 
 
-def label_round(project: Any, number: int) -> TaskGroup:
-    """One round. It skips itself once every object has a label."""
-    with TaskGroup(f"round_{number}") as group:
+def approval(project: Project) -> list[ApprovalOperator]:
+    """Somebody must agree before labels are published, where the project says so."""
+    if not project.approval.required:
+        return []
+    return [
+        ApprovalOperator(
+            task_id="approve",
+            subject=f"Publish the labels of {project.name}?",
+            body="The checked labels: {{ ti.xcom_pull(task_ids='check_labels')['page'] }}",
+            assigned_users=[{"id": user, "name": user} for user in project.approval.users] or None,
+        )
+    ]
+
+
+def label_round(project: Any, name: str, number: int | str) -> TaskGroup:
+    """One round, its number from 1, or a template. It skips itself once every object has a label."""
+    with TaskGroup(name) as group:
         choose = ChooseObjectsOperator(task_id="choose", project=project, number=number, **EVEN_IF_SKIPPED)
         label = LabelingJobOperator(
             task_id="label", project=project, kind="label", step=f"round-{number}", manifest=choose.output["manifest"]
@@ -62,18 +79,22 @@ def label_round(project: Any, number: int) -> TaskGroup:
     return group
 
 
-def verify_and_adjust(project: Any, decide_among: Sequence[str] = ()) -> TaskGroup:
-    """People judge labels; what they reject, other people label again; what stays in doubt, one person decides."""
+def verify_and_adjust(project: Any, decide_among: Sequence[str] = (), look: str = "") -> TaskGroup:
+    """People judge labels; what they reject, other people label again; what stays in doubt, one person decides.
+
+    ``look`` names a later look at a run, which asks only about what was not judged before.
+    """
+    suffix = f"-{look}" if look else ""
     with TaskGroup("verify") as group:
-        choose = ChooseLabelsToVerifyOperator(task_id="choose", project=project, **EVEN_IF_SKIPPED)
+        choose = ChooseLabelsToVerifyOperator(task_id="choose", project=project, look=look, **EVEN_IF_SKIPPED)
         verify = LabelingJobOperator(
-            task_id="verify", project=project, kind="verify", step="verify", manifest=choose.output["manifest"]
+            task_id="verify", project=project, kind="verify", step=f"verify{suffix}", manifest=choose.output["manifest"]
         )
-        judge = CollectJudgementsOperator(task_id="collect", project=project, job=verify.output)
+        judge = CollectJudgementsOperator(task_id="collect", project=project, job=verify.output, look=look)
         adjust = LabelingJobOperator(
-            task_id="adjust", project=project, kind="adjust", step="adjust", manifest=judge.output["manifest"]
+            task_id="adjust", project=project, kind="adjust", step=f"adjust{suffix}", manifest=judge.output["manifest"]
         )
-        correct = AdjustLabelsOperator(task_id="correct", project=project, job=adjust.output)
+        correct = AdjustLabelsOperator(task_id="correct", project=project, job=adjust.output, look=look)
         chain(choose, verify, judge, adjust, correct)
         if decide_among:
             disputes = ChooseDisputesOperator(task_id="disputes", project=project)

@@ -40,23 +40,27 @@ class PublishLabelsOperator(ProjectOperator):
     Args:
         labels: the asset of the project's labels; an alias where the project is known only as it runs, which starts
             a label set of its own.
+        folder: where in the run's folder. Templated; a run that is published again takes another one.
     """
 
-    def __init__(self, *, labels: Asset | AssetAlias, **kwargs: Any) -> None:
+    template_fields = (*ProjectOperator.template_fields, "folder")
+
+    def __init__(self, *, labels: Asset | AssetAlias, folder: str = "published", **kwargs: Any) -> None:
         super().__init__(outlets=[labels], **kwargs)
         self.labels = labels
+        self.folder = folder
 
     def step(self, run: Run, context: Context) -> dict[str, Any]:
         """Publish, then move the watermark."""
         from trueground.publish import publish
 
         if isinstance(self.labels, AssetAlias):
-            published = publish(run, previous=None)
+            published = publish(run, None, self.folder)
             context["outlet_events"][self.labels].add(project_asset(run.project, "labels"), extra=published)
             return published
         state = context["asset_state_store"][self.labels]
         relabel_all = str(context["params"].get("relabel_all")) == "True"
-        published = publish(run, previous=None if relabel_all else state.get("labels"))
+        published = publish(run, None if relabel_all else state.get("labels"), self.folder)
         context["outlet_events"][self.labels].extra = published
         state.set("labels", published["labels"])
         self.log.info("published: %s", published)

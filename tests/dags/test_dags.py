@@ -40,6 +40,9 @@ def test_the_project_files_of_the_repository_make_their_dags(tmp_path: Path) -> 
     assert "ERROR" not in said
     dags = said.partition("DAGS ")[2].splitlines()[0].split()
     assert dags == [
+        "continue_dataset",
+        "continue_digits",
+        "example_use_labels",
         "label_dataset",
         "label_digits",
         "retrain_digits",

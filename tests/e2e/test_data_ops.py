@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import json
+import time
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
-from urllib.parse import quote
+from urllib.parse import quote, unquote, urlsplit
 
+import boto3
 import httpx
 import pytest
 
 from demo.airflow import LocalAirflow
 from demo.people import SimulatedPeople
-from demo.progress import RunFailed, follow, result_of, trigger
+from demo.progress import RunFailed, follow, result_of, trigger, wait_for_run
 from trueground.storage import file_uri
 
 pytestmark = [pytest.mark.airflow, pytest.mark.slow]
@@ -36,11 +39,22 @@ def few(airflow: LocalAirflow, truth: Path) -> dict[str, Any]:
     return {"run_id": run_id, "published": result_of(airflow, "label_dataset", run_id, "publish")}
 
 
+def sagemaker(airflow: LocalAirflow) -> Any:
+    keys = airflow.connection()
+    return boto3.client(
+        "sagemaker",
+        region_name="us-east-1",
+        endpoint_url=airflow.aws_endpoint,
+        aws_access_key_id=keys["login"],
+        aws_secret_access_key=keys["password"],
+    )
+
+
 class people:
     """People who work inside the block."""
 
-    def __init__(self, airflow: LocalAirflow, truth: Path) -> None:
-        self.people = SimulatedPeople(airflow, truth, seconds=0.02)
+    def __init__(self, airflow: LocalAirflow, truth: Path, seconds: float = 0.02) -> None:
+        self.people = SimulatedPeople(airflow, truth, seconds)
 
     def __enter__(self) -> None:
         self.people.start()
@@ -89,5 +103,90 @@ def test_the_first_task_refuses_what_does_not_fit_and_a_name_that_is_taken(
         run_id = trigger(airflow, "label_dataset", {**FORM, **change})
         with pytest.raises(RunFailed, match="failed at project"):
             follow(airflow, "label_dataset", run_id)
-        logs = airflow.api("GET", f"/dags/label_dataset/dagRuns/{quote(run_id, safe='')}/taskInstances/project/logs/1")
-        assert said in json.dumps(logs)
+        assert said in log_of(airflow, "label_dataset", run_id, "project")
+
+
+def test_a_finished_run_is_verified_further_and_nobody_is_asked_twice(
+    airflow: LocalAirflow, few: dict[str, Any], truth: Path
+) -> None:
+    folder = Path(unquote(urlsplit(few["published"]["labels"]).path)).parents[1]
+    before = few["published"]["labels"], (folder / "published" / "all.manifest").read_bytes()
+    with people(airflow, truth):
+        first = trigger(airflow, "continue_dataset", {"name": "few", "verification.sample": 6})
+        follow(airflow, "continue_dataset", first)
+        again = trigger(airflow, "continue_dataset", {"name": "few", "verification.sample": 6})
+        follow(airflow, "continue_dataset", again)
+    judged = [json.loads(line) for line in (folder / "verification" / "answers.jsonl").read_text().splitlines()]
+    assert len({line["object_id"] for line in judged}) == len(judged) == 6
+    published = result_of(airflow, "continue_dataset", first, "publish")
+    assert published["objects"] == OBJECTS and published["labels"] != before[0]
+    assert published["certificate"]["accuracy_bound"] >= few["published"]["certificate"]["accuracy_bound"]
+    assert (folder / "published" / "all.manifest").read_bytes() == before[1], "a label set never changes"
+    # The second time there was nothing to ask, and the set is the same.
+    assert result_of(airflow, "continue_dataset", again, "publish")["certificate"] == published["certificate"]
+    states = task_states(airflow, "continue_dataset", again)
+    assert states["verify.verify"] == states["more_1.label"] == "skipped"
+
+
+def test_a_run_that_was_stopped_early_is_labeled_to_its_end_and_keeps_what_was_done(
+    airflow: LocalAirflow, few: dict[str, Any], truth: Path
+) -> None:
+    run_id = trigger(airflow, "label_dataset", {**FORM, "name": "rest", "verification.enabled": False})
+    client = sagemaker(airflow)
+    deadline = time.monotonic() + 120
+    while not (jobs := client.list_labeling_jobs(NameContains="rest-round-1")["LabelingJobSummaryList"]):
+        assert time.monotonic() < deadline, "no job was made"
+        time.sleep(0.5)
+    with people(airflow, truth, seconds=1.0):
+        while (
+            client.describe_labeling_job(LabelingJobName=jobs[0]["LabelingJobName"])["LabelCounters"]["Unlabeled"] > 7
+        ):
+            assert time.monotonic() < deadline, "nobody works"
+            time.sleep(0.1)
+        client.stop_labeling_job(**job)
+    with pytest.raises(RunFailed, match="check_labels"):
+        follow(airflow, "label_dataset", run_id)
+    with people(airflow, truth):
+        more = trigger(airflow, "continue_dataset", {"name": "rest", "more_rounds": 1})
+        follow(airflow, "continue_dataset", more)
+    published = result_of(airflow, "continue_dataset", more, "publish")
+    assert published["objects"] == published["all_objects"] == OBJECTS
+    (folder,) = (airflow.data_root / "rest" / "labels" / "runs").iterdir()
+    rounds = [(folder / "rounds" / number / "input.manifest").read_text().splitlines() for number in "12"]
+    assert 0 < len(rounds[1]) < len(rounds[0]) == OBJECTS, "what had a label was asked again"
+
+
+def test_another_teams_dag_reads_the_label_set_and_refuses_an_event_by_its_field(
+    airflow: LocalAirflow, few: dict[str, Any]
+) -> None:
+    (asset,) = airflow.api("GET", "/assets", params={"name_pattern": "digits-labels"})["assets"]
+    broken = {key: value for key, value in few["published"].items() if key != "run_labels"}
+    for extra, problem in ((few["published"], None), (broken, "extra.run_labels: the field is missing")):
+        since = datetime.now(UTC).isoformat()
+        airflow.api("POST", "/assets/events", json={"asset_id": asset["id"], "extra": extra})
+        run_id = wait_for_run(airflow, "example_use_labels", since)
+        if problem is None:
+            follow(airflow, "example_use_labels", run_id)
+            continue
+        with pytest.raises(RunFailed, match="read_events"):
+            follow(airflow, "example_use_labels", run_id)
+        assert problem in log_of(airflow, "example_use_labels", run_id, "read_events")
+    first = airflow.api("GET", "/dags/example_use_labels/dagRuns", params={"order_by": "run_after"})["dag_runs"][0]
+    path = f"/dags/example_use_labels/dagRuns/{quote(first['dag_run_id'], safe='')}/taskInstances/count_classes"
+    counts = airflow.api("GET", f"{path}/xcomEntries/return_value", params={"map_index": 0})["value"]
+    counts = json.loads(counts) if isinstance(counts, str) else counts
+    assert sum(counts.values()) == OBJECTS
+
+
+def log_of(airflow: LocalAirflow, dag_id: str, run_id: str, task_id: str) -> str:
+    """The log of a task's first try."""
+    return json.dumps(
+        airflow.api("GET", f"/dags/{dag_id}/dagRuns/{quote(run_id, safe='')}/taskInstances/{task_id}/logs/1")
+    )
+
+
+def task_states(airflow: LocalAirflow, dag_id: str, run_id: str) -> dict[str, str]:
+    path = f"/dags/{dag_id}/dagRuns/{quote(run_id, safe='')}/taskInstances"
+    return {
+        task["task_id"]: task["state"] for task in airflow.api("GET", path, params={"limit": 200})["task_instances"]
+    }
