@@ -18,10 +18,10 @@ from trueground.tasks import task_types
 if TYPE_CHECKING:
     from airflow.sdk import Context
 
-ROUNDS = 7
+ROUNDS = 5
 """At most so many rounds has a data set that is labeled by form: the DAG has them all, and skips what is too much."""
 
-MORE_ROUNDS = 3
+MORE_ROUNDS = 2
 """So many rounds may follow at once where a run goes on."""
 
 SECTIONS = {

@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import json
-import time
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote, unquote, urlsplit
 
-import boto3
 import httpx
 import pytest
 
@@ -37,17 +35,6 @@ def few(airflow: LocalAirflow, truth: Path) -> dict[str, Any]:
         run_id = trigger(airflow, "label_dataset", FORM)
         follow(airflow, "label_dataset", run_id)
     return {"run_id": run_id, "published": result_of(airflow, "label_dataset", run_id, "publish")}
-
-
-def sagemaker(airflow: LocalAirflow) -> Any:
-    keys = airflow.connection()
-    return boto3.client(
-        "sagemaker",
-        region_name="us-east-1",
-        endpoint_url=airflow.aws_endpoint,
-        aws_access_key_id=keys["login"],
-        aws_secret_access_key=keys["password"],
-    )
 
 
 class people:
@@ -126,34 +113,6 @@ def test_a_finished_run_is_verified_further_and_nobody_is_asked_twice(
     assert result_of(airflow, "continue_dataset", again, "publish")["certificate"] == published["certificate"]
     states = task_states(airflow, "continue_dataset", again)
     assert states["verify.verify"] == states["more_1.label"] == "skipped"
-
-
-def test_a_run_that_was_stopped_early_is_labeled_to_its_end_and_keeps_what_was_done(
-    airflow: LocalAirflow, few: dict[str, Any], truth: Path
-) -> None:
-    run_id = trigger(airflow, "label_dataset", {**FORM, "name": "rest", "verification.enabled": False})
-    client = sagemaker(airflow)
-    deadline = time.monotonic() + 120
-    while not (jobs := client.list_labeling_jobs(NameContains="rest-round-1")["LabelingJobSummaryList"]):
-        assert time.monotonic() < deadline, "no job was made"
-        time.sleep(0.5)
-    with people(airflow, truth, seconds=1.0):
-        while (
-            client.describe_labeling_job(LabelingJobName=jobs[0]["LabelingJobName"])["LabelCounters"]["Unlabeled"] > 7
-        ):
-            assert time.monotonic() < deadline, "nobody works"
-            time.sleep(0.1)
-        client.stop_labeling_job(**job)
-    with pytest.raises(RunFailed, match="check_labels"):
-        follow(airflow, "label_dataset", run_id)
-    with people(airflow, truth):
-        more = trigger(airflow, "continue_dataset", {"name": "rest", "more_rounds": 1})
-        follow(airflow, "continue_dataset", more)
-    published = result_of(airflow, "continue_dataset", more, "publish")
-    assert published["objects"] == published["all_objects"] == OBJECTS
-    (folder,) = (airflow.data_root / "rest" / "labels" / "runs").iterdir()
-    rounds = [(folder / "rounds" / number / "input.manifest").read_text().splitlines() for number in "12"]
-    assert 0 < len(rounds[1]) < len(rounds[0]) == OBJECTS, "what had a label was asked again"
 
 
 def test_another_teams_dag_reads_the_label_set_and_refuses_an_event_by_its_field(
