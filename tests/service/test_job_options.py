@@ -12,8 +12,8 @@ from botocore.exceptions import ClientError
 from sqlalchemy import select, update
 
 from tests.service.running import RunningService
-from trueground.service.engine import accounts, answering, leasing, pauses, progress
-from trueground.service.engine.errors import Invalid
+from trueground.service.engine import accounts, answering, leasing, own_work, pauses, progress
+from trueground.service.engine.errors import Closed, Invalid
 from trueground.service.engine.finisher import Finisher
 from trueground.service.engine.job_options import read_options
 from trueground.service.settings import ServiceSettings
@@ -194,6 +194,19 @@ def test_gold_objects_are_mixed_in_and_never_in_the_output(
     with store.read() as connection:
         place = connection.execute(select(job_workers)).one()
     assert place.gold_seen == place.gold_right == given - 40
+
+
+def test_gold_objects_of_a_streaming_job_look_like_the_others_afterwards_too(
+    store: Database, settings: ServiceSettings, people: People, stored_job: MakeJob, gold_manifest: str
+) -> None:
+    (worker,) = people(1)
+    stored_job(objects=6, Tags=tags(gold=gold_manifest, gold_share=0.5, qualification=2, streaming="yes"))
+    assert answer(store, worker, lambda _: "dog") > 6
+    given = own_work.recent_answers(store, worker, "animals")
+    assert {one.editable for one in given} == {False}
+    for one in given:
+        with pytest.raises(Closed, match="handed on"):
+            own_work.edit_answer(store, one.assignment_id, worker, one.content, 1.0)
 
 
 def test_a_worker_below_the_limit_is_paused_and_others_are_asked_again(

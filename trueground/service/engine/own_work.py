@@ -14,7 +14,7 @@ from trueground.service.engine import queue_sql as sql
 from trueground.service.engine.answering import content_as_text
 from trueground.service.engine.assignment import Assignment, Mine, as_assignment, check_open, own
 from trueground.service.engine.errors import Closed, Invalid, NotYours
-from trueground.service.engine.memory import memory_of
+from trueground.service.engine.memory import JobFacts, memory_of
 from trueground.service.engine.visibility import may_stay
 from trueground.service.store.batches import Batch
 from trueground.service.store.database import Database, now
@@ -158,6 +158,7 @@ def recent_answers(db: Database, worker_id: str, job_name: str, limit: int = 20)
             labeling_jobs.c.ended_at,
             labeling_jobs.c.kind,
             labeling_jobs.c.streaming,
+            labeling_jobs.c.workers_per_object,
             labeling_jobs.c.auto_accuracy,
             labeling_jobs.c.iteration,
         )
@@ -230,15 +231,18 @@ def _check_editable(batch: Batch, mine: Mine) -> None:
     if mine.ended:
         raise Closed("job-ended", "The job has ended; this answer can no longer be changed.")
     settled = mine.facts.automated and batch.one(sql.IS_CONSOLIDATED, **mine.object) is not None
-    if settled or _is_handed_out(mine.facts.kind, mine.facts.streaming, mine.object_state):
+    if settled or _is_handed_out(mine.facts, mine.object_state):
         raise Closed("consolidated", "The result has been handed on; this answer can no longer be changed.")
 
 
 def _is_editable(row: Row[Any]) -> bool:
     settled = row.auto_accuracy is not None and row.asked_in is not None and row.asked_in < row.iteration
-    return row.ended_at is None and not settled and not _is_handed_out(row.kind, row.streaming, row.state)
+    return row.ended_at is None and not settled and not _is_handed_out(row, row.state)
 
 
-def _is_handed_out(kind: str, streaming: bool, state: str) -> bool:
+def _is_handed_out(job: JobFacts | Row[Any], state: str) -> bool:
     """Whether the object's result left the service already: human loops and streaming jobs do not wait for an end."""
-    return (kind == "review" or streaming) and state not in ("started", "gold")
+    if job.kind != "review" and not job.streaming:
+        return False
+    # A gold object looks like the others: if one answer is enough for those, it is too late at once.
+    return job.workers_per_object == 1 if state == "gold" else state != "started"
