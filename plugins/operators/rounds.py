@@ -31,8 +31,11 @@ class ChooseObjectsOperator(RoundOperator):
     def step(self, run: Run, context: Context) -> dict[str, Any]:
         """Write the manifest of the round's labeling job."""
         from trueground.autolabel import rounds
+        from trueground.autolabel.earlier_model import why_no_earlier_model
 
         count = rounds.choose(run, int(self.number))
+        if int(self.number) == 1 and (reason := why_no_earlier_model(run)):
+            self.log.warning("the current model is not used: %s", reason)
         if count == 0:
             raise AirflowSkipException("every object has a label")
         return {"manifest": run.uri("rounds", str(self.number), "input.manifest"), "objects": count}

@@ -11,6 +11,7 @@ from tests.autolabel.test_simulate import PROMISE, clusters
 from tests.models.conftest import night, texts
 from tests.models.test_registry import register
 from trueground.autolabel import rounds
+from trueground.autolabel.earlier_model import why_no_earlier_model
 from trueground.autolabel.features import text_features
 from trueground.autolabel.model import LabelModel
 from trueground.autolabel.simulate import SimulatedRun, simulate_rounds
@@ -68,7 +69,7 @@ def test_a_model_that_does_not_fit_is_named_and_people_start_at_random(
     promote(run, "a", content)
     rounds.choose(run, 1)
     assert run.read_json("rounds", "1", "plan.json")["at_random"]
-    assert reason in run.read_json("earlier-model.json")["reason"]
+    assert reason in str(why_no_earlier_model(run))
 
 
 def simulate(seed: int, earlier: LabelModel | None, noise: float = 0.5) -> SimulatedRun:

@@ -35,6 +35,12 @@ def earlier_forecast(run: Run, objects: list[DataObject]) -> Forecast | None:
     return forecast
 
 
+def why_no_earlier_model(run: Run) -> str | None:
+    """What is wrong with the current model, once the first round was planned; ``None`` where it is used, or none is."""
+    decided = run.read_json("earlier-model.json") or {}
+    return decided.get("reason")
+
+
 def _forecast(run: Run, record: ModelRecord, objects: list[DataObject]) -> Forecast:
     import numpy as np
 
