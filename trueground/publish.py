@@ -11,7 +11,7 @@ from trueground.autolabel.rounds import last_round, round_answers
 from trueground.contracts import LabelsExtra
 from trueground.manifests import object_key, read_manifest, write_manifest
 from trueground.reports import render_checks_page, render_label_report
-from trueground.review import verification
+from trueground.review import verification, withheld
 from trueground.run import Run
 from trueground.tasks.base import Answer, DataObject
 
@@ -96,6 +96,7 @@ def publish(run: Run, previous: str | None, folder: str = "published") -> dict[s
     facts = LabelsExtra(**facts).as_extra()
     run.storage.write_text(facts["report"], render_label_report(label_report(run, lines, answers, certificate, facts)))
     run.write_json(facts, folder, "facts.json")
+    withheld.compare(run)
     return facts
 
 

@@ -21,7 +21,12 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
+    from trueground.autolabel.choose import Forecast
     from trueground.autolabel.model import LabelModel
+
+
+WITHHELD = "withheld.jsonl"
+"""What the machine would have labeled in a run in which it may not; see :mod:`trueground.review.withheld`."""
 
 
 @dataclass(frozen=True)
@@ -56,13 +61,19 @@ def choose(run: Run, number: int) -> int:
         return 0
     keys = [object_key(line) for line in objects]
     human, machine = human_labels(run, number - 1), machine_labels(run, number - 1)
-    last = number == run.project.rounds.maximum or not may_auto_label(run)
+    may_label = may_auto_label(run)
+    earlier = earlier_forecast(run, objects) if number == 1 and run.project.auto_label.enabled else None
+    if earlier is not None and not may_label:
+        plan = _plan(run, number, objects, keys, human, machine, earlier)
+        proposals = zip(plan.proposal, plan.proposal_classes, plan.proposal_confidence, strict=True)
+        run.write_labels((Label(keys[i], value, sure, human=False) for i, value, sure in proposals), WITHHELD)
+    last = number == run.project.rounds.maximum or not may_label
     if last:
         # What no round could settle goes to people: the data set ends complete.
         plan = None
         chosen = [index for index, key in enumerate(keys) if key not in human and key not in machine]
     else:
-        plan = _plan(run, number, objects, keys, human, machine)
+        plan = _plan(run, number, objects, keys, human, machine, earlier)
         chosen = sorted({*plan.query, *plan.audit})
     run.write_json(None if plan is None else asdict(plan), "rounds", str(number), "plan.json")
     run.write_objects((objects[index] for index in chosen), "rounds", str(number), "input.manifest")
@@ -219,6 +230,7 @@ def _plan(
     keys: list[str],
     human: dict[str, Label],
     machine: dict[str, Label],
+    earlier: Forecast | None,
 ) -> Any:
     from trueground.autolabel.choose import AutoLabelSettings, Forecast, plan_round
 
@@ -227,7 +239,7 @@ def _plan(
     forecast: Forecast | None = None
     by_index = {i: human[key].value for i, key in enumerate(keys) if key in human}
     if number == 1:
-        forecast = earlier_forecast(run, objects)
+        forecast = earlier
     elif model is not None:
         forecast = Forecast.of(model, rows, by_index, _drawn(run, number - 1))
     return plan_round(

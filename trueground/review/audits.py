@@ -125,6 +125,20 @@ def record(run: Run, wrong: Mapping[str, bool]) -> dict[str, Any]:
     return state
 
 
+def keep_night(run: Run, facts: dict[str, Any], wrong: Mapping[str, bool]) -> dict[str, Any]:
+    """Keep a night that was judged without an audit's asking, and bring the state up to date.
+
+    Args:
+        run: its name is the night's.
+        facts: as :func:`draw` writes them.
+        wrong: by object key whether the label drawn is wrong.
+    """
+    if _read(run, "judgements.json") is None:
+        _write(run, facts, "draw.json")
+        _write(run, dict(wrong), "judgements.json")
+    return record(run, {})
+
+
 def estimate(run: Run) -> dict[str, Any]:
     """The error rate of machine labels and whether the promise holds, from all nights' records.
 
