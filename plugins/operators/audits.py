@@ -58,6 +58,7 @@ class RecordAuditOperator(ProjectOperator):
 
     def step(self, run: Run, context: Context) -> dict[str, Any]:
         """Bring the audit's state up to date."""
+        from trueground.autolabel.suspension import is_alarm
         from trueground.contracts import AuditExtra
         from trueground.review import audits
 
@@ -66,7 +67,6 @@ class RecordAuditOperator(ProjectOperator):
             raise AirflowSkipException("no labels were published yet")
         extra = AuditExtra(project=run.project.name, run=run.name, **state).as_extra()
         context["outlet_events"][self.audit].extra = extra
-        alarm = state["promise"] == "broken" or state["drift"] == "drifted"
-        log = self.log.warning if alarm else self.log.info
+        log = self.log.warning if is_alarm(state) else self.log.info
         log("the promise is %s, inputs are %s: %s", state["promise"], state["drift"], extra)
         return extra

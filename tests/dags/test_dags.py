@@ -155,9 +155,13 @@ def test_a_project_may_have_its_machine_labels_audited(tmp_path: Path) -> None:
     projects = tmp_path / "projects"
     projects.mkdir()
     text = (ROOT / "include" / "projects" / "digits.yaml").read_text()
-    (projects / "digits.yaml").write_text(text.replace("audit_digits\n  enabled: false", "\n  enabled: true"))
+    text = text.replace("audit_digits\n  enabled: false", "\n  enabled: true")
+    (projects / "digits.yaml").write_text(text.replace("notify: []", "notify: [{kind: http, connection: chat}]"))
     code = PARSE + (
-        'judge = bag.dags["audit_digits"].get_task("judge")\n'
+        'judge, record = map(bag.dags["audit_digits"].get_task, ("judge", "record"))\n'
         'print("JUDGE", judge.kind, *judge.upstream_task_ids, *judge.downstream_task_ids)\n'
+        'print("RECORD", record.trigger_rule.value, *record.downstream_task_ids)\n'
     )
-    assert "JUDGE verify draw record" in parse(projects, tmp_path, code)
+    said = parse(projects, tmp_path, code)
+    assert "JUDGE verify draw record" in said
+    assert "RECORD none_failed notify" in said, "drift is recorded and told also where nobody is asked"

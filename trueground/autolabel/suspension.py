@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from typing import Any
 
 from trueground import storage as paths
@@ -44,6 +45,11 @@ def read_audit(project: Project, storage: Storage) -> dict[str, Any]:
     return {"drift": UNKNOWN, **state}
 
 
+def is_alarm(state: Mapping[str, Any]) -> bool:
+    """Whether people label everything after this state of the audit."""
+    return state.get("promise") == BROKEN or state.get("drift") == DRIFTED
+
+
 def may_auto_label(run: Run) -> bool:
     """Whether this run's rounds may label by machine.
 
@@ -56,4 +62,4 @@ def may_auto_label(run: Run) -> bool:
         state = read_audit(run.project, run.storage)
         decided = {name: state[name] for name in ("promise", "drift")}
         run.write_json(decided, "audit.json")
-    return bool(decided["promise"] != BROKEN and decided.get("drift") != DRIFTED)
+    return not is_alarm(decided)

@@ -7,14 +7,9 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from trueground import storage as paths
-from trueground.autolabel.suspension import BROKEN, DRIFTED
+from trueground.autolabel.suspension import BROKEN, DRIFTED, is_alarm
 from trueground.review.audit_settings import Notice
 from trueground.run import Run
-
-
-def is_alarm(state: Mapping[str, Any]) -> bool:
-    """Whether people label everything after this state of the audit."""
-    return state.get("promise") == BROKEN or state.get("drift") == DRIFTED
 
 
 def message(project: str, state: Mapping[str, Any]) -> tuple[str, str]:
