@@ -5,7 +5,9 @@ from __future__ import annotations
 import subprocess
 import sys
 
-BENCHMARKS = ("consolidation", "autolabel", "audits", "drift", "second_night", "dags", "service", "service_scale")
+BENCHMARKS = (
+    "consolidation", "autolabel", "audits", "drift", "second_night", "dags", "service", "service_scale", "human_loops",
+)  # fmt: skip
 
 
 def main() -> int:

@@ -3,7 +3,7 @@
 The service and, on request, a PostgreSQL server run beside it. What is printed is seconds by the clock, CPU seconds of
 each process, and the peak of memory; the machine's load stands beside them.
 
-    python -m benchmarks.human_loops [--loops 10000] [--runs 1000] [--store sqlite|postgresql] [--json FILE]
+    python -m benchmarks.human_loops [--quick] [--loops 10000] [--runs 1000] [--store sqlite|postgresql] [--json FILE]
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-from benchmarks.service_processes import PostgreSQL, cpu_seconds, postgresql, tidy_when_stopped
+from benchmarks.service_processes import ROOT, PostgreSQL, cpu_seconds, postgresql, tidy_when_stopped
 from benchmarks.service_trueground import TEAM, TruegroundServer, trueground
 from trueground.manifests.write import encoded
 from trueground.review.choose import choose_reviews
@@ -33,7 +33,7 @@ from trueground.review.project import ReviewProject, ReviewRun
 from trueground.review.steps import collect_reviews, loops_output, write_loops
 from trueground.storage import Storage, file_uri
 
-TEMPLATE = (Path(__file__).parents[1] / "include/templates/prediction/template.liquid.html").read_text()
+TEMPLATE = (ROOT / "include/templates/prediction/template.liquid.html").read_text()
 ACCOUNT = "us-east-1:000000000000"
 WARM_UP, WATCHED = 30.0, 60.0
 """Seconds before, and for which, the waiting runs are measured."""
@@ -136,6 +136,7 @@ async def watch_without_end(waiting: Sequence[dict[str, Any]], meter: Meter) -> 
 
 def started_loops_trigger(started: dict[str, Any]) -> Any:
     """The trigger that HumanReviewSensor defers to."""
+    sys.path.insert(0, str(ROOT / "plugins"))
     from operators.triggers import StartedLoopsTrigger
 
     return StartedLoopsTrigger(connection="trueground", poll_interval=POLL, **started)
@@ -168,11 +169,14 @@ def connect(server: TruegroundServer) -> None:
 def main() -> int:
     """Measure and print."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
+    parser.add_argument("--quick", action="store_true", help="a twentieth of it")
     parser.add_argument("--loops", type=int, default=10_000)
     parser.add_argument("--runs", type=int, default=1000)
     parser.add_argument("--store", choices=("sqlite", "postgresql"), default="sqlite")
     parser.add_argument("--json", type=Path, help="keep the figures in this file")
     options = parser.parse_args()
+    if options.quick:
+        options.loops, options.runs = options.loops // 20, options.runs // 20
     tidy_when_stopped()
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="trueground-bench-")))

@@ -20,7 +20,7 @@ Outcome = Literal["accepted", "confirmed", "corrected", "unresolved"]
 
 
 def merge_reviews(run: ReviewRun) -> dict[str, Any]:
-    """Publish a run's results in ``published/``; repeated, it writes the same again.
+    """Publish a run's results in ``published/``; repeated, it writes the same again, but for the date of labels.
 
     - ``reviews.jsonl`` and ``reviews.parquet``: every prediction with its ``outcome``, its ``final`` value, why it was
       reviewed, and who said what;
