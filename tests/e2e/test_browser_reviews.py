@@ -330,3 +330,27 @@ def test_awss_own_templates_work_as_they_are(start: Start, document: Any) -> Non
     review = start(template, form(document, 1, [{"importantFormKey": 'It\'s "due"'}]))
     expect(review.frame.get_by_text("0 of 2 looked at")).to_be_visible()
     expect(review.frame.get_by_label('It\'s "due"')).to_be_visible()
+
+
+@pytest.mark.parametrize("viewport", [WIDE, NARROW], ids=["wide", "narrow"])
+def test_a_label_that_a_model_is_unsure_of_is_corrected_by_key(
+    portal: RunningService, start: Start, viewport: Any
+) -> None:
+    Image.new("RGB", (320, 200), "teal").save(portal.data_root / "sea.png")
+    content = {"source-ref": file_uri(portal.data_root / "sea.png"), "label": "sky", "confidence": 0.614}
+    review = start("prediction", {**content, "labels": ["sea", "sky", "Cannot tell"]}, viewport=viewport)
+    expect(review.frame.get_by_text("A model says sky")).to_be_visible()
+    expect(review.frame.get_by_text("61 % sure")).to_be_visible()
+    shot(review.page, f"review-prediction-{viewport['width']}")
+    review.frame.get_by_role("radio", name="sea").click()
+    review.frame.get_by_role("button", name="Submit").click()
+    assert review.answer() == {"label": {"label": "sea"}}
+
+
+def test_a_text_that_nobody_could_label_is_said_to_be_so(start: Start) -> None:
+    content = {"source": "Bank & <b>river</b>", "label": "money", "confidence": None}
+    review = start("prediction", {**content, "labels": ["money", "nature", "Cannot tell"]})
+    expect(review.frame.get_by_text("Bank & <b>river</b>")).to_be_visible()
+    review.frame.get_by_role("radio", name="Cannot tell").click()
+    review.frame.get_by_role("button", name="Submit").click()
+    assert review.answer() == {"label": {"label": "Cannot tell"}}
