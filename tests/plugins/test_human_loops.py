@@ -18,7 +18,7 @@ from tests.service.running import RunningService
 from trueground.service.engine import answering, leasing
 from trueground.storage import file_uri
 
-pytestmark = pytest.mark.airflow
+pytestmark = pytest.mark.thorough
 
 TEMPLATE = """<crowd-form>
   <crowd-text-area name="text" value="{{ task.input.taskObject }}"></crowd-text-area>

@@ -20,7 +20,7 @@ from tests.review.test_audits import PROJECT
 from trueground.errors import InputError
 from trueground.project import load_project
 
-pytestmark = pytest.mark.airflow
+pytestmark = pytest.mark.thorough
 
 ROOT = Path(__file__).resolve().parents[2]
 NOTIFY = """

@@ -22,7 +22,7 @@ from tests.service.running import RunningService
 from trueground.contracts import ReviewsExtra, read_extra
 from trueground.service.engine import answering, leasing
 
-pytestmark = pytest.mark.airflow
+pytestmark = pytest.mark.thorough
 
 STARTED = datetime.now(UTC)
 Say = Callable[[str, dict[str, Any]], Any]

@@ -21,7 +21,7 @@ from trueground.models.sources import Event, note_events
 from trueground.run import Run
 from trueground.storage import Storage
 
-pytestmark = pytest.mark.airflow
+pytestmark = pytest.mark.thorough
 
 ROLE = "arn:aws:iam::123456789012:role/training"
 JOB = {"kind": "sagemaker-training-job", "image": "training:1", "role": ROLE, "poll_interval": 0.1}

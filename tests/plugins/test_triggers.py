@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-pytestmark = pytest.mark.airflow
+pytestmark = pytest.mark.thorough
 
 
 def test_triggers_come_back_from_what_they_serialize() -> None:

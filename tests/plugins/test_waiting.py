@@ -15,7 +15,7 @@ import pytest
 from tests.plugins.conftest import first_event
 from tests.service.running import RunningService
 
-pytestmark = pytest.mark.airflow
+pytestmark = pytest.mark.thorough
 
 ROOT = Path(__file__).resolve().parents[2]
 

@@ -3,8 +3,8 @@ statement is a journey to another process, and a dozen of them cost more than th
 at a time goes there and back together (:meth:`.Batch.ask_together`).
 
 Whatever is unusual (gold objects, a worker who is paused or new here, a lock, an object that was declined or came back)
-changes nothing and returns nothing; the general way in :mod:`.leasing` and :mod:`.answering` then decides. It follows the same rules: no
-statement waits for a row that another process holds.
+changes nothing and returns nothing; the general way in :mod:`.leasing` and :mod:`.answering` then decides. It follows
+the same rules: no statement waits for a row that another process holds.
 """
 
 from __future__ import annotations
