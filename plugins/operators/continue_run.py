@@ -66,6 +66,10 @@ class ContinueRunOperator(BaseOperator):
         from trueground.autolabel.rounds import last_round
 
         field = "name" if self.project is None else "run"
+        dag_id = f"label_{'dataset' if self.project is None else run.project.name.replace('-', '_')}"
+        if context["ti"].get_dr_count(dag_id=dag_id, run_ids=[run.name], states=["queued", "running"]):
+            # It may be asking people for just what would be asked for here.
+            raise InputError(f"the run {run.name!r} is not over", field=field, hint="Wait for it, or stop its job.")
         last = last_round(run)
         if last == 0:
             raise InputError(f"no round of the run {run.name!r} ended", field=field, hint="Clear what failed in it.")

@@ -6,7 +6,9 @@ import os
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
+import boto3
 import pytest
 from playwright.sync_api import Browser, sync_playwright
 
@@ -46,6 +48,18 @@ CAREFUL = (
 """A second project, on whose models somebody decides in Airflow."""
 
 DIGITS = 150
+
+
+def sagemaker(airflow: LocalAirflow) -> Any:
+    """The client of the labeling service, with the key that Airflow has."""
+    connection = airflow.connection()
+    return boto3.client(
+        "sagemaker",
+        region_name="us-east-1",
+        endpoint_url=airflow.aws_endpoint,
+        aws_access_key_id=connection["login"],
+        aws_secret_access_key=connection["password"],
+    )
 
 
 @pytest.fixture(scope="module")

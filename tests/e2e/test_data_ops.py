@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -14,6 +17,7 @@ import pytest
 from demo.airflow import LocalAirflow
 from demo.people import SimulatedPeople
 from demo.progress import RunFailed, follow, result_of, trigger, wait_for_run
+from tests.e2e.conftest import sagemaker
 from trueground.storage import file_uri
 
 pytestmark = [pytest.mark.airflow, pytest.mark.slow]
@@ -25,29 +29,32 @@ FORM = {
 }  # fmt: skip
 
 
-@pytest.fixture(scope="module")
-def few(airflow: LocalAirflow, truth: Path) -> dict[str, Any]:
-    """A few digits, labeled by form."""
+@pytest.fixture(scope="module", autouse=True)
+def manifest(airflow: LocalAirflow) -> None:
+    """A few digits to label."""
     pictures = sorted((airflow.data_root / "digits" / "images").iterdir())[:OBJECTS]
     lines = [json.dumps({"source-ref": file_uri(picture)}) for picture in pictures]
     (airflow.data_root / "few.manifest").write_text("\n".join(lines) + "\n")
+
+
+@pytest.fixture(scope="module")
+def few(airflow: LocalAirflow, truth: Path) -> dict[str, Any]:
+    """They are labeled by form."""
     with people(airflow, truth):
         run_id = trigger(airflow, "label_dataset", FORM)
         follow(airflow, "label_dataset", run_id)
     return {"run_id": run_id, "published": result_of(airflow, "label_dataset", run_id, "publish")}
 
 
-class people:
+@contextmanager
+def people(airflow: LocalAirflow, truth: Path, seconds: float = 0.02) -> Iterator[None]:
     """People who work inside the block."""
-
-    def __init__(self, airflow: LocalAirflow, truth: Path, seconds: float = 0.02) -> None:
-        self.people = SimulatedPeople(airflow, truth, seconds)
-
-    def __enter__(self) -> None:
-        self.people.start()
-
-    def __exit__(self, *_: object) -> None:
-        self.people.stop()
+    working = SimulatedPeople(airflow, truth, seconds=seconds)
+    working.start()
+    try:
+        yield
+    finally:
+        working.stop()
 
 
 def test_a_data_set_is_labeled_by_form_and_published_as_its_own_asset(
@@ -113,6 +120,32 @@ def test_a_finished_run_is_verified_further_and_nobody_is_asked_twice(
     assert result_of(airflow, "continue_dataset", again, "publish")["certificate"] == published["certificate"]
     states = task_states(airflow, "continue_dataset", again)
     assert states["verify.verify"] == states["more_1.label"] == "skipped"
+
+
+def test_a_run_that_was_stopped_early_is_labeled_to_its_end_and_keeps_what_was_done(
+    airflow: LocalAirflow, truth: Path
+) -> None:
+    client = sagemaker(airflow)
+    with people(airflow, truth, seconds=2.0):
+        run_id = trigger(airflow, "label_dataset", {**FORM, "name": "rest", "verification.enabled": False})
+        deadline = time.monotonic() + 120
+        while True:
+            jobs = client.list_labeling_jobs(NameContains="rest-round-1")["LabelingJobSummaryList"]
+            if jobs and jobs[0]["LabelCounters"]["HumanLabeled"] >= 2:
+                break
+            assert time.monotonic() < deadline, "nobody works"
+            time.sleep(0.1)
+        client.stop_labeling_job(LabelingJobName=jobs[0]["LabelingJobName"])
+    with pytest.raises(RunFailed, match="check_labels"):
+        follow(airflow, "label_dataset", run_id)
+    with people(airflow, truth):
+        more = trigger(airflow, "continue_dataset", {"name": "rest", "more_rounds": 1})
+        follow(airflow, "continue_dataset", more)
+    published = result_of(airflow, "continue_dataset", more, "publish")
+    assert published["objects"] == published["all_objects"] == OBJECTS
+    (folder,) = (airflow.data_root / "rest" / "labels" / "runs").iterdir()
+    rounds = [(folder / "rounds" / number / "input.manifest").read_text().splitlines() for number in "12"]
+    assert 0 < len(rounds[1]) < len(rounds[0]) == OBJECTS, "what had a label was asked again"
 
 
 def test_another_teams_dag_reads_the_label_set_and_refuses_an_event_by_its_field(

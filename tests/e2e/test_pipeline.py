@@ -13,31 +13,19 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote, unquote, urlsplit
 
-import boto3
 import pytest
 
 from demo.airflow import LocalAirflow
 from demo.digits import read_truth
 from demo.people import SimulatedPeople
 from demo.progress import RunFailed, follow, result_of, trigger, wait_for_run
-from tests.e2e.conftest import DIGITS
+from tests.e2e.conftest import DIGITS, sagemaker
 
 pytestmark = [pytest.mark.airflow, pytest.mark.slow]
 
 
 def path_of(uri: str) -> Path:
     return Path(unquote(urlsplit(uri).path))
-
-
-def sagemaker(airflow: LocalAirflow) -> Any:
-    connection = airflow.connection()
-    return boto3.client(
-        "sagemaker",
-        region_name="us-east-1",
-        endpoint_url=airflow.aws_endpoint,
-        aws_access_key_id=connection["login"],
-        aws_secret_access_key=connection["password"],
-    )
 
 
 def worker_responses(output: Path) -> list[dict[str, Any]]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -96,6 +97,25 @@ def test_the_least_sure_and_a_sample_of_each_kind_are_judged_with_their_label(ru
     again = judged(run)
     verification.choose(run)
     assert judged(run) == again, "a repeated step must ask about the same labels"
+
+
+def test_a_later_look_with_a_larger_sample_asks_only_about_what_nobody_judged(run: Run) -> None:
+    verify(run, set())
+    first = run.read_json("verification", "choice.json")
+    verification_settings = run.project.verification.model_copy(update={"sample": 40})
+    later = replace(run, project=run.project.model_copy(update={"verification": verification_settings}))
+
+    assert verification.choose(later, "look-1") == 20
+    choice = run.read_json("verification", "choice.json")
+    assert all(set(keys) < set(choice["sample"][name]) for name, keys in first["sample"].items())
+    asked = [line["source-ref"] for line in run.read_lines("verification", "look-1.manifest")]
+    assert not set(asked) & set(judged(run)), "somebody is asked again"
+    given = {item: [Answer(item, "v", {"crowd-classifier": {"label": "right"}})] for item in asked}
+    counts = verification.collect(later, job_output(run, "verify-1", asked, given), "look-1")
+    assert counts == {"judged": 45, "rejected": 0}
+    # One more look that asks for less than was done changes nothing.
+    assert verification.choose(run, "look-2") == 0
+    assert run.read_json("verification", "choice.json") == choice
 
 
 @pytest.mark.parametrize(

@@ -56,12 +56,16 @@ def labels_before(run: Run) -> dict[str, Label]:
 def choose(run: Run, look: str = "") -> int:
     """Choose the labels to judge and write the manifest of the verification job; returns how many they are.
 
-    ``look`` names a later look at the same run: then only labels that nobody judged before are asked about.
+    ``look`` names a later look at the same run: then only labels that nobody judged before are asked about, and what
+    was judged stays in the choice.
     """
     settings = run.project.verification
     labels = labels_before(run)
     by_doubt = sorted(labels.values(), key=lambda label: (label.confidence, label.object_id))
-    least_sure = {label.object_id for label in by_doubt[: settings.least_sure]}
+    chosen = run.read_json("verification", "choice.json") if look else None
+    earlier = Choice(**chosen) if chosen else Choice()
+    most_unsure = max(settings.least_sure, len(earlier.least_sure))
+    least_sure = {label.object_id for label in by_doubt[:most_unsure]}
     strata = {
         "human": [key for key, label in labels.items() if label.human and key not in least_sure],
         "machine": [key for key, label in labels.items() if not label.human and key not in least_sure],
@@ -69,7 +73,10 @@ def choose(run: Run, look: str = "") -> int:
     randomness = random.Random(f"{run.project.name} {run.name} {run.project.rounds.seed}")
     sizes = share_sample(settings.sample, {name: len(keys) for name, keys in strata.items()})
     # The first of a random order: of a larger sample, those that a smaller one had are a part.
-    drawn = {name: randomness.sample(keys, len(keys))[: sizes[name]] for name, keys in strata.items()}
+    drawn = {
+        name: randomness.sample(keys, len(keys))[: max(sizes[name], len(earlier.sample.get(name, ())))]
+        for name, keys in strata.items()
+    }
     choice = Choice(
         least_sure=sorted(least_sure),
         sample={name: sorted(keys) for name, keys in drawn.items()},
