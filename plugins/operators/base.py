@@ -10,11 +10,13 @@ from airflow.sdk import BaseOperator
 from airflow.sdk.exceptions import AirflowFailException
 
 from operators.connections import PROJECTS_FOLDER, data_root, storage_of
+from operators.lineage import Lineage, openlineage
 from trueground.errors import InputError
 from trueground.project import load_project
 from trueground.project_form import project_of
 
 if TYPE_CHECKING:
+    from airflow.providers.openlineage.extractors import OperatorLineage
     from airflow.sdk import Context
 
     from trueground.project import Project
@@ -41,13 +43,28 @@ class ProjectOperator(BaseOperator):
         self.project = project
         self.run_name = run_name
         self.connection = connection
+        self._lineage = Lineage()
 
     def execute(self, context: Context) -> Any:
         """Run the step; bad input fails the task at once, because trying again cannot mend it."""
         try:
-            return self.step(self.open_run(), context)
+            run = self.open_run()
+            return self.done(run, self.step(run, context))
         except InputError as error:
             raise AirflowFailException(str(error)) from error
+
+    def done(self, run: Any, result: Any) -> Any:
+        """Note what was read and written; gives the step's result."""
+        self._lineage = self.lineage(run, result)
+        return result
+
+    def lineage(self, run: Any, result: Any) -> Lineage:
+        """What a step that returned this read and wrote; nothing that anybody needs to know, by default."""
+        return Lineage()
+
+    def get_openlineage_facets_on_complete(self, _task_instance: Any) -> OperatorLineage:
+        """For Airflow's OpenLineage provider, once the task has succeeded."""
+        return openlineage(self._lineage)
 
     def step(self, run: Run, context: Context) -> Any:
         """What the operator does; returns a mapping of what later tasks need to know."""

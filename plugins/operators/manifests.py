@@ -8,6 +8,7 @@ from airflow.sdk import Asset
 from airflow.sdk.exceptions import AirflowFailException, AirflowSkipException
 
 from operators.base import ProjectOperator
+from operators.lineage import Lineage
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
@@ -50,6 +51,11 @@ class BuildManifestOperator(ProjectOperator):
         if count == 0:
             raise AirflowSkipException("nothing new to label")
         return {"manifest": out, "objects": count, "labeled_earlier": len(done)}
+
+    def lineage(self, run: Run, result: dict[str, Any]) -> Lineage:
+        """From the project's data to the run's manifest."""
+        data = run.project.data
+        return Lineage([data.prefix or str(data.manifest)], {result["manifest"]: result["objects"]})
 
 
 class CheckManifestOperator(ProjectOperator):

@@ -10,6 +10,7 @@ from botocore.config import Config
 
 from operators.base import ReviewProjectOperator
 from operators.connections import PROJECTS_FOLDER, data_root
+from operators.lineage import Lineage
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -38,6 +39,15 @@ class PredictionsOperator(ReviewProjectOperator):
         """Write the prediction lines; returns how many."""
         raise NotImplementedError
 
+    def lineage(self, run: ReviewRun, result: dict[str, Any]) -> Lineage:
+        """From what was predicted on, or who predicted, to the predictions."""
+        return Lineage(self.inputs(run), {run.uri("predictions.jsonl"): result["predictions"]})
+
+    def inputs(self, run: ReviewRun) -> list[str]:
+        """What was read."""
+        source = run.project.source
+        return [source.prefix or source.manifest]
+
 
 class TakePredictionsOperator(PredictionsOperator):
     """Take predictions that somebody else made, from JSON Lines or Parquet (source ``file``)."""
@@ -47,6 +57,10 @@ class TakePredictionsOperator(PredictionsOperator):
         from trueground.review.predict import take_predictions
 
         return take_predictions(run, run.project.source)
+
+    def inputs(self, run: ReviewRun) -> list[str]:
+        """The file."""
+        return [run.project.source.predictions]
 
 
 class PredictWithModelOperator(PredictionsOperator):

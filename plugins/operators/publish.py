@@ -8,6 +8,7 @@ from airflow.sdk import Asset, AssetAlias
 from airflow.sdk.exceptions import AirflowFailException, AirflowSkipException
 
 from operators.base import ProjectOperator
+from operators.lineage import Lineage
 from operators.project_dags import project_asset
 
 if TYPE_CHECKING:
@@ -65,3 +66,8 @@ class PublishLabelsOperator(ProjectOperator):
         state.set("labels", published["labels"])
         self.log.info("published: %s", published)
         return published
+
+    def lineage(self, run: Run, result: dict[str, Any]) -> Lineage:
+        """From the run's manifest to the label set."""
+        written = {result["labels"]: result["all_objects"], result["run_labels"]: result["objects"]}
+        return Lineage([run.uri("input.manifest")], {**written, result["table"]: result["objects"]})

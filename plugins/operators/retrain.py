@@ -9,6 +9,7 @@ from airflow.sdk.exceptions import AirflowFailException, AirflowSkipException
 
 from operators.base import ProjectOperator
 from operators.connections import LabelingServiceHook
+from operators.lineage import Lineage
 from operators.triggers import DescribedWorkTrigger
 from trueground.errors import InputError
 
@@ -122,7 +123,7 @@ class RetrainModelOperator(ProjectOperator):
             raise RuntimeError(f"waiting for the training failed: {event['error']}")
         run = self.open_run()
         try:
-            return self.told(self.take(run, event["request"]))
+            return self.done(run, self.told(self.take(run, event["request"])))
         except InputError as error:
             raise AirflowFailException(str(error)) from error
 
@@ -142,6 +143,13 @@ class RetrainModelOperator(ProjectOperator):
             raise AirflowFailException(f"{request} is {found[work.status]}: {why}")
         archive = work.archive(found)
         return register(run, archive, take_predictions(run, archive, folder))
+
+    def lineage(self, run: Run, result: dict[str, Any]) -> Lineage:
+        """From the label sets to the model."""
+        from trueground.models.retrain import registry_of
+
+        record = registry_of(run).record(result["name"])
+        return Lineage([data.uri for data in record.data], {record.model: None})
 
     def told(self, record: ModelRecord) -> dict[str, Any]:
         """What later tasks and people need to know."""

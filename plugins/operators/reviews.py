@@ -8,6 +8,7 @@ from airflow.sdk.exceptions import AirflowSkipException
 
 from operators.base import ReviewProjectOperator
 from operators.connections import HumanLoopHook
+from operators.lineage import Lineage
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -106,3 +107,9 @@ class MergeReviewsOperator(ReviewProjectOperator):
         context["outlet_events"][self.reviews].extra = published
         self.log.info("published: %s", published)
         return published
+
+    def lineage(self, run: ReviewRun, result: dict[str, Any]) -> Lineage:
+        """From the predictions to the reviews, and to the labels among them."""
+        labels = {result["labels"]: None} if result["labels"] else {}
+        written = {result["reviews"]: result["objects"], result["table"]: result["objects"], **labels}
+        return Lineage([run.uri("predictions.jsonl")], written)
