@@ -48,7 +48,9 @@ def labeling_dag(file: str, project: Project) -> DAG:
             verified=settings.enabled,
             decide_among=project.task.labels if settings.adjudicate else (),
         )
-        publish = PublishLabelsOperator(task_id="publish", project=file, labels=labels)
+        publish = PublishLabelsOperator(
+            task_id="publish", project=file, labels=labels, nights=project_asset(project, "nights")
+        )
         chain(start, *steps, *approval(project), publish)
     return dag
 

@@ -294,3 +294,11 @@ def test_a_project_may_ask_for_as_many_workers_as_it_takes_and_for_gold_objects(
 def test_the_most_workers_cannot_be_fewer_than_the_least(mistake: Callable[..., InputError]) -> None:
     people = "people: {team: annotators, workers_per_object: 3, most_workers_per_object: 2}"
     assert "people" in str(mistake(SMALL.replace("people: {team: annotators}", people)).field)
+
+
+@pytest.mark.parametrize("where", ["prefix", "manifest"])
+def test_the_night_in_a_path_becomes_the_runs_own(load: Load, where: str) -> None:
+    text = SMALL.replace("data: {prefix: birds/images}", f'data: {{{where}: "in {{night}}/some"}}')
+    data = load(text).data.of_night("2026-01-31")
+    assert str(getattr(data, where)).endswith("/in%202026-01-31/some")
+    assert load(SMALL).data.of_night("2026-01-31") == load(SMALL).data

@@ -31,7 +31,7 @@ class AssetExtra(BaseModel):
 
 
 class LabelsExtra(AssetExtra):
-    """A label set was published: asset ``<project>-labels``."""
+    """A label set was published: assets ``<project>-labels`` and, by night, ``<project>-nights``."""
 
     version: Literal["trueground.labels/1"] = Field("trueground.labels/1", alias="schema")
     label_attribute: str = Field(description="the attribute of the manifest's lines that is the label")
@@ -48,6 +48,7 @@ class LabelsExtra(AssetExtra):
     seen_by_people: int = Field(description="objects that somebody answered about")
     human_share: float = Field(description="of this run's objects, the share that somebody answered about")
     certificate: dict[str, Any] = Field(description="what is promised of the labels, and how it was found")
+    night: str | None = Field(None, description="the date of the run's night, which partitions ``<project>-nights``")
 
 
 class AuditExtra(AssetExtra):

@@ -10,6 +10,7 @@ import json
 import os
 import re
 from typing import Annotated, Literal
+from urllib.parse import quote
 
 from pydantic import Field, field_validator, model_validator
 
@@ -67,7 +68,11 @@ class Task(ProjectPart):
 
 
 class Data(ProjectPart):
-    """What is labeled: all files below a prefix, or the objects of a manifest."""
+    """What is labeled: all files below a prefix, or the objects of a manifest.
+
+    Where either has ``{night}`` in it, each run reads that of its own night: ``incoming/{night}`` is
+    ``incoming/2026-01-31``.
+    """
 
     prefix: str | None = None
     manifest: str | None = None
@@ -77,6 +82,16 @@ class Data(ProjectPart):
         if (self.prefix is None) == (self.manifest is None):
             raise ValueError("give one of prefix and manifest")
         return self
+
+    def of_night(self, night: str) -> Data:
+        """The data of one night (an ISO date)."""
+        named = {name: _of_night(uri, night) for name, uri in self if name in ("prefix", "manifest")}
+        return self.model_copy(update=named)
+
+
+def _of_night(uri: str | None, night: str) -> str | None:
+    # The URIs of files are quoted.
+    return uri and uri.replace("{night}", night).replace(quote("{night}"), night)
 
 
 class Gold(ProjectPart):

@@ -92,6 +92,7 @@ def publish(run: Run, previous: str | None, folder: str = "published") -> dict[s
         "seen_by_people": seen,
         "human_share": seen / len(lines) if lines else 0.0,
         "certificate": certificate.to_json(),
+        "night": run.night,
     }
     facts = LabelsExtra(**facts).as_extra()
     run.storage.write_text(facts["report"], render_label_report(label_report(run, lines, answers, certificate, facts)))

@@ -77,6 +77,12 @@ class Run(RunFolder):
     project: Project
 
     @property
+    def night(self) -> str | None:
+        """The date of the run's night, once its manifest was built."""
+        found: str | None = (self.read_json("night.json") or {}).get("night")
+        return found
+
+    @property
     def task_type(self) -> TaskType:
         """What the project asks of people."""
         return task_type(self.project.task.type)

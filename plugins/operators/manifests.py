@@ -9,6 +9,7 @@ from airflow.sdk.exceptions import AirflowFailException, AirflowSkipException
 
 from operators.base import ProjectOperator
 from operators.lineage import Lineage
+from operators.project_dags import night_of
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
 
 
 class BuildManifestOperator(ProjectOperator):
-    """Write the manifest of what this run labels: the project's data less what earlier runs labeled.
+    """Write the manifest of what this run labels: the project's data, of its night, less what earlier runs labeled.
 
     The watermark is the label set that the last run published; it is kept in the state of the labels' asset.
 
@@ -41,7 +42,9 @@ class BuildManifestOperator(ProjectOperator):
         if self.labels is not None and str(self.relabel_all) != "True":
             published = context["asset_state_store"][self.labels].get("labels")
         done = {object_key(line) for line in read_manifest(run.storage, published)} if published else set()
-        out, data = run.uri("input.manifest"), run.project.data
+        night = night_of(context)
+        run.write_json({"night": night}, "night.json")
+        out, data = run.uri("input.manifest"), run.project.data.of_night(night)
         if data.prefix is not None:
             count = build_manifest(run.storage, data.prefix, out, media=run.task_type.media, skip=done)
         else:
@@ -54,7 +57,7 @@ class BuildManifestOperator(ProjectOperator):
 
     def lineage(self, run: Run, result: dict[str, Any]) -> Lineage:
         """From the project's data to the run's manifest."""
-        data = run.project.data
+        data = run.project.data.of_night(str(run.night))
         return Lineage([data.prefix or str(data.manifest)], {result["manifest"]: result["objects"]})
 
 

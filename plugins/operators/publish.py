@@ -41,14 +41,18 @@ class PublishLabelsOperator(ProjectOperator):
     Args:
         labels: the asset of the project's labels; an alias where the project is known only as it runs, which starts
             a label set of its own.
+        nights: the same, partitioned by night.
         folder: where in the run's folder. Templated; a run that is published again takes another one.
     """
 
     template_fields = (*ProjectOperator.template_fields, "folder")
 
-    def __init__(self, *, labels: Asset | AssetAlias, folder: str = "published", **kwargs: Any) -> None:
-        super().__init__(outlets=[labels], **kwargs)
+    def __init__(
+        self, *, labels: Asset | AssetAlias, nights: Asset | None = None, folder: str = "published", **kwargs: Any
+    ) -> None:
+        super().__init__(outlets=[labels, nights] if nights else [labels], **kwargs)
         self.labels = labels
+        self.nights = nights
         self.folder = folder
 
     def step(self, run: Run, context: Context) -> dict[str, Any]:
@@ -63,6 +67,11 @@ class PublishLabelsOperator(ProjectOperator):
         relabel_all = str(context["params"].get("relabel_all")) == "True"
         published = publish(run, None if relabel_all else state.get("labels"), self.folder)
         context["outlet_events"][self.labels].extra = published
+        if self.nights is not None and published["night"] is not None:
+            # Who waits for any labels is not started by events of a partition, so these are another asset's.
+            event = context["outlet_events"][self.nights]
+            event.extra = published
+            event.add_partitions(published["night"])
         state.set("labels", published["labels"])
         self.log.info("published: %s", published)
         return published

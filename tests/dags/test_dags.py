@@ -43,6 +43,7 @@ def test_the_project_files_of_the_repository_make_their_dags(tmp_path: Path) -> 
         "continue_dataset",
         "continue_digits",
         "example_use_labels",
+        "example_use_nights",
         "label_dataset",
         "label_digits",
         "retrain_digits",

@@ -47,6 +47,18 @@ CAREFUL = (
 )
 """A second project, on whose models somebody decides in Airflow."""
 
+NIGHTLY = (
+    PROJECT.replace("name: mini", "name: nightly")
+    .replace("output: mini", "output: nightly")
+    .replace("schedule: null", 'schedule: "@daily"')
+    .replace("digits/images/", '"nights/{night}"')
+    .replace("maximum: 3, first: 60", "maximum: 1, first: 60")
+    .replace("verification: {enabled: true", "verification: {enabled: false")
+    .replace("audit: {enabled: true", "audit: {enabled: false")
+    .replace("retrain: {enabled: true", "retrain: {enabled: false")
+)
+"""A third one, which labels the folder of each night."""
+
 DIGITS = 150
 
 
@@ -70,6 +82,7 @@ def airflow(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalAirflow]:
     projects.mkdir()
     (projects / "mini.yaml").write_text(PROJECT)
     (projects / "careful.yaml").write_text(CAREFUL)
+    (projects / "nightly.yaml").write_text(NIGHTLY)
     write_digits(folder / "data" / "digits" / "images", folder / "truth.csv", limit=DIGITS)
     local = LocalAirflow(
         folder / "home",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -162,6 +163,50 @@ def test_another_teams_dag_reads_the_label_set_and_refuses_an_event_by_its_field
     counts = airflow.api("GET", f"{path}/xcomEntries/return_value", params={"map_index": 0})["value"]
     counts = json.loads(counts) if isinstance(counts, str) else counts
     assert sum(counts.values()) == OBJECTS
+
+
+def test_a_backfill_labels_past_nights_each_its_own_and_tells_their_partitions(
+    airflow: LocalAirflow, truth: Path
+) -> None:
+    pictures = sorted((airflow.data_root / "digits" / "images").iterdir())
+    nights = {"2026-01-02": pictures[20:23], "2026-01-03": pictures[22:26]}
+    for night, some in nights.items():
+        folder = airflow.data_root / "nights" / night
+        folder.mkdir(parents=True)
+        for picture in some:
+            shutil.copy(picture, folder)
+    airflow.api("PATCH", "/dags/label_nightly", json={"is_paused": False})
+    span = {"from_date": "2026-01-02T00:00:00Z", "to_date": "2026-01-03T00:00:00Z"}
+    with people(airflow, truth):
+        airflow.api("POST", "/backfills", json={"dag_id": "label_nightly", "max_active_runs": 1, **span})
+        runs = wait_for_runs(airflow, "label_nightly", len(nights))
+        for run_id in runs:
+            follow(airflow, "label_nightly", run_id)
+    events = airflow.api("GET", "/assets/events", params={"source_dag_id": "label_nightly"})["asset_events"]
+    by_night = {event["partition_key"]: event["extra"] for event in events if event["name"] == "nightly-nights"}
+    assert {night: extra["objects"] for night, extra in by_night.items()} == {"2026-01-02": 3, "2026-01-03": 4}
+    assert by_night["2026-01-03"]["all_objects"] == 7, "a later run adds to the set"
+    assert {event["partition_key"] for event in events if event["name"] == "nightly-labels"} == {None}
+
+    since = datetime.now(UTC).isoformat()
+    (asset,) = airflow.api("GET", "/assets", params={"name_pattern": "digits-nights"})["assets"]
+    content = {"asset_id": asset["id"], "extra": by_night["2026-01-02"], "partition_key": "2026-01-02"}
+    airflow.api("POST", "/assets/events", json=content)
+    run_id = wait_for_run(airflow, "example_use_nights", since)
+    follow(airflow, "example_use_nights", run_id)
+    assert result_of(airflow, "example_use_nights", run_id, "count_night") == {"night": "2026-01-02", "labels": 3}
+
+
+def wait_for_runs(airflow: LocalAirflow, dag_id: str, count: int) -> list[str]:
+    """The ids of a DAG's runs, the oldest first, once there are so many."""
+    deadline = time.monotonic() + 120
+    while True:
+        path = f"/dags/{dag_id}/dagRuns"
+        runs = airflow.api("GET", path, params={"order_by": "logical_date", "limit": 10})["dag_runs"]
+        if len(runs) >= count:
+            return [run["dag_run_id"] for run in runs]
+        assert time.monotonic() < deadline, f"{len(runs)} runs of {dag_id}"
+        time.sleep(0.5)
 
 
 def log_of(airflow: LocalAirflow, dag_id: str, run_id: str, task_id: str) -> str:
