@@ -56,6 +56,6 @@ def test_a_data_set_belongs_to_the_first_run_of_its_name(tmp_path: Path) -> None
     project, storage = project_of(content_of(VALUES), data_root=str(tmp_path)), Storage(data_root=str(tmp_path))
     claim(project, "first", storage)
     claim(project, "first", storage)
-    with pytest.raises(InputError, match="'first' labels 'birds'") as caught:
+    with pytest.raises(InputError, match="'first' works on 'birds'") as caught:
         claim(project, "second", storage)
     assert caught.value.field == "name"

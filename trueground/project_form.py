@@ -10,9 +10,13 @@ from collections.abc import Mapping
 from functools import cache
 from typing import Any
 
+from pydantic import BaseModel
+
 from trueground.errors import InputError
 from trueground.project import URIS, Project
-from trueground.project_files import check_project
+from trueground.project_files import ProjectFile, check_project
+from trueground.review import project as review_project
+from trueground.review.project import ReviewProject
 from trueground.run import Run, folder_name
 from trueground.storage import Storage, as_uri, join
 
@@ -20,12 +24,12 @@ CLAIM = "form-run.txt"
 """In a data set's output: which run labels it."""
 
 
-def field_schema(place: str) -> dict[str, Any]:
-    """The JSON schema of one field: its type, range, pattern and default.
+def field_schema(place: str, model: type[BaseModel] = Project) -> dict[str, Any]:
+    """The JSON schema of one field of a kind of project: its type, range, pattern and default.
 
     A field that may be left out has the types ``[…, "null"]``. Raises :class:`KeyError` where there is no such field.
     """
-    schema = _project_schema()
+    schema = _schema(model)
     node: dict[str, Any] = schema
     for part in place.split("."):
         reference = node.get("$ref", "").rpartition("/")[2]
@@ -38,16 +42,16 @@ def field_schema(place: str) -> dict[str, Any]:
 
 
 @cache
-def _project_schema() -> dict[str, Any]:
-    return Project.model_json_schema()
+def _schema(model: type[BaseModel]) -> dict[str, Any]:
+    return model.model_json_schema()
 
 
-def content_of(values: Mapping[str, Any]) -> dict[str, Any]:
+def content_of(values: Mapping[str, Any], made: str = "labels") -> dict[str, Any]:
     """The project file that a form's values amount to; what was left empty is left out.
 
-    The output is the folder ``<name>/labels`` below the data root.
+    The output is the folder ``<name>/<made>`` below the data root.
     """
-    return changed({"output": f"{values.get('name')}/labels"}, values)
+    return changed({"output": f"{values.get('name')}/{made}"}, values)
 
 
 def changed(content: dict[str, Any], values: Mapping[str, Any]) -> dict[str, Any]:
@@ -68,11 +72,16 @@ def project_of(content: dict[str, Any], *, data_root: str | None = None) -> Proj
     return check_project(content, Project, uris=URIS, data_root=data_root)
 
 
-def claim(project: Project, run_name: str, storage: Storage) -> None:
-    """Let this run, and no other, label the data set: a second form of the same name would ask people twice.
+def review_project_of(content: dict[str, Any], *, data_root: str | None = None) -> ReviewProject:
+    """The same for a review project."""
+    return check_project(content, ReviewProject, uris=review_project.URIS, data_root=data_root)
+
+
+def claim(project: ProjectFile, run_name: str, storage: Storage) -> None:
+    """Let this run, and no other, have the name: a second form of the same name would ask people twice.
 
     Raises:
-        InputError: another run labels it, or did.
+        InputError: another run has it.
     """
     file = join(project.output, CLAIM)
     if not storage.exists(file):
@@ -80,7 +89,7 @@ def claim(project: Project, run_name: str, storage: Storage) -> None:
     owner = storage.read_text(file).strip()
     if owner != run_name:
         raise InputError(
-            f"the run {owner!r} labels {project.name!r}, or did",
+            f"the run {owner!r} works on {project.name!r}, or did",
             field="name",
             hint="Clear what failed in that run to go on with it, or choose another name.",
         )

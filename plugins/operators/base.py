@@ -94,8 +94,12 @@ class ReviewProjectOperator(ProjectOperator):
 
     def read_project(self) -> ReviewProject:
         """The project as its file says now."""
+        from trueground.project_form import review_project_of
         from trueground.review.project import load_review_project
 
+        if "://" in self.project:
+            content = json.loads(storage_of(self.connection).read_text(self.project))
+            return review_project_of(content, data_root=data_root())
         return load_review_project(PROJECTS_FOLDER / self.project, data_root=data_root())
 
     def open_run(self) -> ReviewRun:

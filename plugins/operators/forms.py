@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from airflow.sdk import BaseOperator, Param
@@ -17,6 +17,8 @@ from trueground.tasks import task_types
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
+
+    from trueground.project_files import ProjectFile
 
 ROUNDS = 5
 """At most so many rounds has a data set that is labeled by form: the DAG has them all, and skips what is too much."""
@@ -90,7 +92,7 @@ def dataset_form() -> dict[str, Param]:
         "verification.team": {"examples": teams},
     }
     return {
-        place: _field(place, section, title, help, changes.get(place, {}))
+        place: form_field(section, title, help, {**field_schema(place), **changes.get(place, {})})
         for section, fields in SECTIONS.items()
         for place, (title, help) in fields.items()
     }
@@ -104,7 +106,7 @@ def continue_form() -> dict[str, Param]:
             description="For a run that stopped early: people label what has no label. 0: verify only.",
         ),
         **{
-            place: _field(place, section, title, help, _or_nothing(field_schema(place)))
+            place: form_field(section, title, help, _or_nothing(field_schema(place)))
             for section, fields in SECTIONS.items()
             for place, (title, help) in fields.items()
             if place in ("rounds.each", "people.workers_per_object") or section == "Verification"
@@ -116,12 +118,12 @@ def _or_nothing(schema: dict[str, Any]) -> dict[str, Any]:
     return {**schema, "type": [schema["type"], "null"], "default": None}
 
 
-def _field(place: str, section: str, title: str, help: str, changes: dict[str, Any]) -> Param:
-    """A field of the form. Type, range and default are the project's own where ``changes`` says nothing else."""
-    schema = {**field_schema(place), **changes}
+def form_field(section: str, title: str, help: str, schema: dict[str, Any]) -> Param:
+    """A field of a form, by the JSON schema of its value."""
     # What has no default starts empty; the form refuses that where the field must say something.
-    default = schema.pop("default", None if "null" in schema["type"] else "")
-    return Param(default, description=help, title=title, section=section, **schema)
+    default = schema.get("default", None if "null" in schema["type"] else "")
+    rest = {key: value for key, value in schema.items() if key != "default"}
+    return Param(default, description=help, title=title, section=section, **rest)
 
 
 class MakeProjectOperator(BaseOperator):
@@ -141,20 +143,31 @@ class MakeProjectOperator(BaseOperator):
         self.connection = connection
 
     def execute(self, context: Context) -> dict[str, str]:
-        """Check the values together, claim the data set for this run, keep the project."""
-        from trueground.run import Run
+        """Check the values together, claim the name for this run, keep the project."""
+        from trueground.run import RunFolder
 
-        content = content_of(dict(context["params"]))
+        content = self.content(dict(context["params"]))
         try:
-            project = project_of(json.loads(json.dumps(content)), data_root=data_root())
-            taken = load_projects(PROJECTS_FOLDER, data_root=data_root())[0]
-            for file, other in taken.items():
+            project = self.check(json.loads(json.dumps(content)))
+            for file, other in self.known().items():
                 if project.name == other.name or project.output == other.output:
-                    raise InputError(f"{file} labels it", field="name", hint="Choose another name.")
+                    raise InputError(f"{file} has it", field="name", hint="Choose another name.")
             storage = storage_of(self.connection)
             claim(project, context["run_id"], storage)
         except InputError as error:
             raise AirflowFailException(str(error)) from error
-        run = Run(project, context["run_id"], storage)
+        run = RunFolder(project, context["run_id"], storage)
         run.write_json(content, "project.json")
         return {"project": run.uri("project.json")}
+
+    def content(self, values: dict[str, Any]) -> dict[str, Any]:
+        """The project file that the form's values amount to."""
+        return content_of(values)
+
+    def check(self, content: dict[str, Any]) -> ProjectFile:
+        """The project that the content declares. Raises :class:`InputError` with the field of the first mistake."""
+        return project_of(content, data_root=data_root())
+
+    def known(self) -> Mapping[str, ProjectFile]:
+        """The projects that there are as files."""
+        return load_projects(PROJECTS_FOLDER, data_root=data_root())[0]

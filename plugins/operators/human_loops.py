@@ -53,17 +53,7 @@ class CreateHumanTaskUiOperator(BaseOperator):
 
     def execute(self, context: Context) -> str:
         """Create it, or find it."""
-        client = LabelingServiceHook(aws_conn_id=self.connection).conn
-        name = content_name(self.name, self.template)
-        found = _find_or_create(
-            client.describe_human_task_ui,
-            client.create_human_task_ui,
-            "HumanTaskUiName",
-            name,
-            UiTemplate={"Content": self.template},
-        )
-        arn: str = found["HumanTaskUiArn"]
-        return arn
+        return find_task_ui(LabelingServiceHook(aws_conn_id=self.connection), self.name, self.template)
 
 
 class CreateFlowDefinitionOperator(BaseOperator):
@@ -117,36 +107,18 @@ class CreateFlowDefinitionOperator(BaseOperator):
 
     def execute(self, context: Context) -> str:
         """Create it, or find it; on AWS, wait the seconds that it takes to become active."""
-        hook = LabelingServiceHook(aws_conn_id=self.connection)
-        request: dict[str, Any] = {
-            "HumanLoopConfig": {
-                **(self.settings or {}),
-                "WorkteamArn": team_arn(hook.conn, self.team),
-                "HumanTaskUiArn": self.human_task_ui,
-                "TaskTitle": self.title,
-                "TaskDescription": self.description,
-                "TaskCount": self.reviewers,
-            },
-            "OutputConfig": {"S3OutputPath": self.output_path},
-            "RoleArn": hook.labeling_role,
-        }
-        if self.source is not None:
-            request["HumanLoopRequestSource"] = {"AwsManagedHumanLoopRequestSource": self.source}
-        name = content_name(self.name, request)
-        client = hook.conn
-        flow = _find_or_create(
-            client.describe_flow_definition, client.create_flow_definition, "FlowDefinitionName", name, **request
+        return find_flow_definition(
+            LabelingServiceHook(aws_conn_id=self.connection),
+            self.name,
+            human_task_ui=self.human_task_ui,
+            team=self.team,
+            title=self.title,
+            description=self.description,
+            output_path=self.output_path,
+            reviewers=self.reviewers,
+            settings=self.settings,
+            source=self.source,
         )
-        looks = 0
-        while flow["FlowDefinitionStatus"] == "Initializing" and looks < START_LOOKS:
-            time.sleep(START_PAUSE)
-            looks += 1
-            flow = client.describe_flow_definition(FlowDefinitionName=name)
-        if flow["FlowDefinitionStatus"] != "Active":
-            reason = flow.get("FailureReason", "no reason given")
-            raise AirflowFailException(f"the flow definition {name} is {flow['FlowDefinitionStatus']}: {reason}")
-        arn: str = flow["FlowDefinitionArn"]
-        return arn
 
 
 class StartHumanLoopsOperator(BaseOperator):
@@ -241,6 +213,67 @@ class StartHumanLoopsOperator(BaseOperator):
                         line=number,
                     ) from None
                 yield line
+
+
+def find_task_ui(hook: LabelingServiceHook, name: str, template: str) -> str:
+    """The ARN of the task UI of a template, made where it is not there; see :class:`CreateHumanTaskUiOperator`."""
+    found = _find_or_create(
+        hook.conn.describe_human_task_ui,
+        hook.conn.create_human_task_ui,
+        "HumanTaskUiName",
+        content_name(name, template),
+        UiTemplate={"Content": template},
+    )
+    arn: str = found["HumanTaskUiArn"]
+    return arn
+
+
+def find_flow_definition(
+    hook: LabelingServiceHook,
+    name: str,
+    *,
+    human_task_ui: str,
+    team: str,
+    title: str,
+    description: str,
+    output_path: str,
+    reviewers: int,
+    settings: Mapping[str, Any] | None,
+    source: str | None,
+) -> str:
+    """The ARN of a flow definition that says this, made where it is not there, once it is active.
+
+    For the arguments see :class:`CreateFlowDefinitionOperator`. Raises :class:`AirflowFailException` where it does not
+    become active.
+    """
+    request: dict[str, Any] = {
+        "HumanLoopConfig": {
+            **(settings or {}),
+            "WorkteamArn": team_arn(hook.conn, team),
+            "HumanTaskUiArn": human_task_ui,
+            "TaskTitle": title,
+            "TaskDescription": description,
+            "TaskCount": reviewers,
+        },
+        "OutputConfig": {"S3OutputPath": output_path},
+        "RoleArn": hook.labeling_role,
+    }
+    if source is not None:
+        request["HumanLoopRequestSource"] = {"AwsManagedHumanLoopRequestSource": source}
+    name, client = content_name(name, request), hook.conn
+    flow = _find_or_create(
+        client.describe_flow_definition, client.create_flow_definition, "FlowDefinitionName", name, **request
+    )
+    looks = 0
+    while flow["FlowDefinitionStatus"] == "Initializing" and looks < START_LOOKS:
+        time.sleep(START_PAUSE)
+        looks += 1
+        flow = client.describe_flow_definition(FlowDefinitionName=name)
+    if flow["FlowDefinitionStatus"] != "Active":
+        reason = flow.get("FailureReason", "no reason given")
+        raise AirflowFailException(f"the flow definition {name} is {flow['FlowDefinitionStatus']}: {reason}")
+    arn: str = flow["FlowDefinitionArn"]
+    return arn
 
 
 def _find_or_create(

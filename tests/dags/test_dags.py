@@ -49,6 +49,7 @@ def test_the_project_files_of_the_repository_make_their_dags(tmp_path: Path) -> 
         "retrain_digits",
         "review_digit_reviews",
         "review_invoices",
+        "review_predictions",
         "roll_back_digits",
         "stop_labeling_job",
     ]

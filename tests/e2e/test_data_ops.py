@@ -16,6 +16,7 @@ import httpx
 import pytest
 
 from demo.airflow import LocalAirflow
+from demo.digits import read_truth
 from demo.people import SimulatedPeople
 from demo.progress import RunFailed, follow, result_of, trigger, wait_for_run
 from tests.e2e.conftest import sagemaker
@@ -163,6 +164,38 @@ def test_another_teams_dag_reads_the_label_set_and_refuses_an_event_by_its_field
     counts = airflow.api("GET", f"{path}/xcomEntries/return_value", params={"map_index": 0})["value"]
     counts = json.loads(counts) if isinstance(counts, str) else counts
     assert sum(counts.values()) == OBJECTS
+
+
+def test_predictions_are_reviewed_by_form_and_published_as_their_own_asset(airflow: LocalAirflow, truth: Path) -> None:
+    pictures = sorted((airflow.data_root / "digits" / "images").iterdir())[:4]
+    known = read_truth(truth)
+    lines = []
+    for number, picture in enumerate(pictures):
+        right = known[picture.name]
+        label, confidence = (right, 0.99) if number == 0 else (str((int(right) + 1) % 10), 0.4)
+        line = {"id": picture.name, "service": "custom", "source-ref": file_uri(picture)}
+        lines.append(json.dumps({**line, "prediction": {"label": label, "confidence": confidence}}))
+    (airflow.data_root / "predictions.jsonl").write_text("\n".join(lines) + "\n")
+    unsure = {"ConditionType": "ConfidenceCheck", "ConditionParameters": {"ConfidenceLessThan": 0.9}}
+    form = {
+        "name": "seen", "source.predictions": "predictions.jsonl", "conditions": [unsure], "label_attribute": "digit",
+        "labels": list("0123456789"), "review.team": "annotators", "review.second_team": "reviewers",
+    }  # fmt: skip
+    with pytest.raises(RunFailed, match=r"review\.reviewers_per_object: 10 is greater"):
+        trigger(airflow, "review_predictions", {**form, "review.reviewers_per_object": 10})
+    with people(airflow, truth):
+        run_id = trigger(airflow, "review_predictions", form)
+        follow(airflow, "review_predictions", run_id)
+    published = result_of(airflow, "review_predictions", run_id, "merge")
+    assert (published["objects"], published["reviewed"], published["accepted"]) == (4, 3, 1)
+    rows = [json.loads(line) for line in Path(unquote(urlsplit(published["reviews"]).path)).read_text().splitlines()]
+    assert {row["id"]: row["final"] for row in rows} == {picture.name: known[picture.name] for picture in pictures}
+    events = airflow.api("GET", "/assets/events", params={"source_dag_id": "review_predictions"})["asset_events"]
+    assert [event["name"] for event in events] == ["seen-reviews"]
+    run_id = trigger(airflow, "review_predictions", {**form, "name": "other", "review.second_team": "annotators"})
+    with pytest.raises(RunFailed, match="failed at project"):
+        follow(airflow, "review_predictions", run_id)
+    assert "review: a team stands there twice" in log_of(airflow, "review_predictions", run_id, "project")
 
 
 def test_a_backfill_labels_past_nights_each_its_own_and_tells_their_partitions(

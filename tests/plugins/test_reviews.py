@@ -83,14 +83,14 @@ class Reviews:
         from airflow.sdk.exceptions import AirflowSkipException, TaskDeferred
         from operators.human_loops import StartHumanLoopsOperator
         from operators.human_review import HumanReviewSensor
-        from operators.reviews import CollectReviewsOperator, ShowPredictionsOperator
+        from operators.reviews import AskReviewersOperator, CollectReviewsOperator, ShowPredictionsOperator
 
         how: dict[str, Any] = {"project": "moods.yaml", "run_name": name, "review_step": step}
         try:
             shown = ShowPredictionsOperator(task_id="show", **how).execute(context())
         except AirflowSkipException:
             return
-        flow = self._flow(step)
+        flow = AskReviewersOperator(task_id="ask", **how).execute(context())["flow_definition"]
         start = StartHumanLoopsOperator(
             task_id="start", flow_definition=flow, file=shown["file"], name="moods", run_name=name, step=step
         )
@@ -102,26 +102,6 @@ class Reviews:
             sensor.execute(context())
         event = asyncio.run(asyncio.wait_for(first_event(deferred.value.trigger), 60))
         CollectReviewsOperator(task_id="collect", started=sensor.resume(context(), event), **how).execute(context())
-
-    def _flow(self, step: str) -> str:
-        """The flow definition, as the DAG file says it."""
-        from operators.human_loops import CreateFlowDefinitionOperator, CreateHumanTaskUiOperator
-
-        operators = {task.task_id: task for task in self._dag().tasks}
-        ui: CreateHumanTaskUiOperator = operators[f"{step}.task_ui"]
-        flow: CreateFlowDefinitionOperator = operators[f"{step}.flow_definition"]
-        flow.human_task_ui = ui.execute(context())
-        return flow.execute(context())
-
-    def _dag(self) -> Any:
-        from importlib import util
-
-        path = Path(__file__).parents[2] / "dags/review_predictions.py"
-        spec = util.spec_from_file_location("review_predictions_under_test", path)
-        assert spec is not None and spec.loader is not None
-        module = util.module_from_spec(spec)
-        spec.loader.exec_module(module)
-        return module.review_moods
 
     def _work(self, flow: str, team: str, say: Say) -> None:
         db = self.service.db

@@ -54,8 +54,9 @@ class ClassReview(ReviewKind):
     template = "prediction"
 
     def loop_input(self, line: Line, decision: Decision, project: ReviewProject) -> dict[str, Any]:
-        """The object, the prediction, and what can be chosen."""
+        """The object, also as ``taskObject`` for templates of labeling jobs, the prediction, and what can be chosen."""
         media = {key: line[key] for key in ("source", "source-ref") if key in line}
+        media["taskObject"] = next(iter(media.values()))
         prediction = {key: line["prediction"].get(key) for key in ("label", "confidence")}
         return {**media, **prediction, "labels": [*project.labels, CANNOT_TELL]}
 

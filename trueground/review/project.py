@@ -12,9 +12,12 @@ from trueground.errors import InputError
 from trueground.project_files import ProjectFile, ProjectPart, check_label_attribute, read_project, read_projects
 from trueground.review.conditions import Conditions, parse_conditions
 from trueground.review.own_conditions import checked_expression
-from trueground.review.sources import URIS, Source
+from trueground.review.sources import URIS as SOURCE_URIS
+from trueground.review.sources import Source
 from trueground.run import RunFolder
 
+URIS = ("output", *SOURCE_URIS)
+"""Fields that may be paths from the data root."""
 CANNOT_TELL = "Cannot tell"
 """What a reviewer of classes may choose besides them."""
 Name = Annotated[str, Field(min_length=1)]
@@ -100,7 +103,7 @@ class ReviewRun(RunFolder):
 
 def load_review_project(path: str | os.PathLike[str], *, data_root: str | None = None) -> ReviewProject:
     """Read a review project; as :func:`trueground.project.load_project` reads a labeling project."""
-    return read_project(path, ReviewProject, uris=("output", *URIS), data_root=data_root)
+    return read_project(path, ReviewProject, uris=URIS, data_root=data_root)
 
 
 def load_review_projects(

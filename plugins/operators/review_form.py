@@ -1,0 +1,84 @@
+"""The form of `review_predictions`: what it asks, and the task that makes a review project of the answers."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from airflow.sdk import Param
+
+from operators.connections import PROJECTS_FOLDER, TEMPLATES_FOLDER, data_root
+from operators.forms import MakeProjectOperator, form_field
+from trueground.project_form import content_of, field_schema, review_project_of
+from trueground.review.project import ReviewProject, load_review_projects
+from trueground.review.sources import FileSource
+
+if TYPE_CHECKING:
+    from trueground.project_files import ProjectFile
+
+SECTIONS = {
+    "Predictions": {
+        "name": ("Name", "Of the review: small letters, digits and hyphens. Each form needs a new one."),
+        "source.predictions": ("Predictions", "JSON Lines or Parquet: a path from the data root, or an s3:// URI."),
+        "source.service": ("Kind", "custom: labels of a model; textract: documents; rekognition: moderation labels."),
+        "conditions": ("Activation conditions", "A2I's JSON, the list of them. Empty: everything is reviewed."),
+        "labels": ("Labels", "What reviewers of the kind custom choose from, one a line."),
+        "label_attribute": ("Label attribute", "The key that holds the final label in the published manifest."),
+        "connection": ("Connection", "The Airflow connection of the labeling service."),
+    },
+    "Reviewers": {
+        "review.team": ("Team", "The work team that reviews."),
+        "review.reviewers_per_object": ("Reviewers an object", "How many people review the same object."),
+        "review.second_team": ("Second team", "Looks at what reviewers and prediction do not agree on. Empty: nobody."),
+        "review.escalation_team": ("Escalation team", "Decides what is in doubt, and what nobody could tell."),
+        "review.title": ("Title", "What people read first."),
+        "review.description": ("Description", "One sentence, in the list of work."),
+        "review.template": ("Template", "A folder of include/templates/. Empty: the built-in page of the kind."),
+        "review.task_time_limit": ("Time limit", "Seconds that a task may take before it goes to somebody else."),
+        "review.availability": ("Availability", "Seconds until a task that nobody took fails."),
+        "review.reviews_per_day": ("Budget", "At most so many reviews a day, where they are worth most. Empty: all."),
+        "review.weight": ("Weight", "What makes a review worth more, a JMESPath expression: prediction.amount."),
+    },
+}
+"""What the form asks, by the dotted places of a review project's fields: title and help."""
+
+
+def review_form() -> dict[str, Param]:
+    """The form of `review_predictions`. Teams are suggested as the project files name them; others may be written."""
+    reviews = [project.review for project in load_review_projects(PROJECTS_FOLDER, data_root=data_root())[0].values()]
+    named = {team for one in reviews for team in (one.team, one.second_team, one.escalation_team) if team}
+    templates = sorted(folder.name for folder in TEMPLATES_FOLDER.iterdir() if folder.is_dir())
+    changes: dict[str, dict[str, Any]] = {
+        "conditions": {"type": ["array", "null"], "items": {"type": "object"}, "default": None},
+        "labels": {"type": ["array", "null"], "default": None},
+        "review.template": {"enum": [*templates, None]},
+        **{f"review.{team}": {"examples": sorted(named)} for team in ("team", "second_team", "escalation_team")},
+    }
+    return {
+        place: form_field(section, title, help, {**_schema(place), **changes.get(place, {})})
+        for section, fields in SECTIONS.items()
+        for place, (title, help) in fields.items()
+    }
+
+
+def _schema(place: str) -> dict[str, Any]:
+    if place.startswith("source."):
+        return field_schema(place.removeprefix("source."), FileSource)
+    return field_schema(place, ReviewProject)
+
+
+class MakeReviewProjectOperator(MakeProjectOperator):
+    """Make a review project of the form's values, its predictions a file."""
+
+    def content(self, values: dict[str, Any]) -> dict[str, Any]:
+        """The project file that the form's values amount to."""
+        content = content_of(values, "reviews")
+        return {**content, "kind": "review-predictions", "source": {"kind": "file", **content.get("source", {})}}
+
+    def check(self, content: dict[str, Any]) -> ProjectFile:
+        """The review project that the content declares. Raises :class:`InputError` with the field of the mistake."""
+        return review_project_of(content, data_root=data_root())
+
+    def known(self) -> Mapping[str, ProjectFile]:
+        """The review projects that there are as files."""
+        return load_review_projects(PROJECTS_FOLDER, data_root=data_root())[0]
