@@ -5,7 +5,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 UV_VERSION := 0.13.9
-# Slow tests, and those that start a browser, run beside those that start Airflow, of which only one runs at a time.
+# Slow tests, and those that start Airflow or a browser, run after the others.
 QUICK := not slow and not browser and not airflow
 # Without bytecode Airflow starts three times slower, and every task pays for it.
 unexport PYTHONDONTWRITEBYTECODE
@@ -28,7 +28,7 @@ up: $(VENV)/.installed  ## start Airflow and the portal for people, until Ctrl-C
 test: $(VENV)/.installed-test chromium  ## lint, then all tests
 	$(MAKE) lint
 	$(BIN)/python -m pytest -m "$(QUICK)" -n 2 --dist loadfile
-	$(BIN)/python -m pytest -m "not ($(QUICK))" -n 2 --dist loadgroup
+	$(BIN)/python -m pytest -m "not ($(QUICK))" -n 2 --dist loadfile
 
 test-fast: $(VENV)/.installed-test  ## the quick tests, two minutes of them
 	$(BIN)/python -m pytest -m "$(QUICK) and not thorough" -n 2 --dist loadfile
