@@ -136,7 +136,6 @@ async def watch_without_end(waiting: Sequence[dict[str, Any]], meter: Meter) -> 
 
 def started_loops_trigger(started: dict[str, Any]) -> Any:
     """The trigger that HumanReviewSensor defers to."""
-    sys.path.insert(0, str(ROOT / "plugins"))
     from operators.triggers import StartedLoopsTrigger
 
     return StartedLoopsTrigger(connection="trueground", poll_interval=POLL, **started)
@@ -178,6 +177,7 @@ def main() -> int:
     if options.quick:
         options.loops, options.runs = options.loops // 20, options.runs // 20
     tidy_when_stopped()
+    sys.path.insert(0, str(ROOT / "plugins"))
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="trueground-bench-")))
         database = stack.enter_context(postgresql(folder)) if options.store == "postgresql" else None

@@ -67,8 +67,7 @@ def save_answers(run: Run, answers: Iterable[Answer], *parts: str) -> int:
         }
         for answer in answers
     ]
-    run.write_lines(lines, *parts)
-    return len(lines)
+    return run.write_lines(lines, *parts)
 
 
 def load_answers(run: Run, *parts: str) -> list[Answer]:

@@ -233,4 +233,4 @@ def load_projects(
 
     A file that nobody can tell the kind of is a mistake here.
     """
-    return read_projects(folder, "label", lambda file: load_project(file, data_root=data_root))
+    return read_projects(folder, "label", Project, uris=URIS, data_root=data_root)

@@ -10,7 +10,7 @@ import importlib
 import json
 import os
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, TypeVar, get_args
 from urllib.parse import quote, urlsplit
@@ -114,20 +114,28 @@ def check_project(
 
 
 def read_projects(
-    folder: str | os.PathLike[str], kind: str, load: Callable[[Path], Kind]
+    folder: str | os.PathLike[str], kind: str, model: type[Kind], *, uris: Sequence[str], data_root: str | None = None
 ) -> tuple[dict[str, Kind], dict[str, InputError]]:
     """All project files of one kind in a folder: the good ones and the mistakes, both by file name.
 
-    A file whose kind cannot be read, or is none of :data:`KINDS`, is a mistake among the labeling projects.
+    A file whose kind cannot be read, or is none of :data:`KINDS`, is a mistake among the labeling projects. For the
+    other arguments see :func:`read_project`.
     """
     good: dict[str, Kind] = {}
     mistakes: dict[str, InputError] = {}
     names: dict[str, str] = {}
     for file in sorted(path for path in Path(folder).glob("[!.]*") if path.suffix in (".yaml", ".yml")):
         try:
-            if _kind_of(file) != kind:
-                continue
-            project = load(file)
+            content, lines = read_yaml(file)
+        except InputError as error:
+            if kind == KINDS[0]:
+                mistakes[file.name] = error
+            continue
+        own = content.get("kind")
+        if kind != (own if own in KINDS else KINDS[0]):
+            continue
+        try:
+            project = check_project(content, model, uris=uris, data_root=data_root, file=str(file), lines=lines)
             if project.name in names:
                 raise InputError(
                     f"{names[project.name]} has the same name", file=str(file), field="name", hint="Choose another."
@@ -137,16 +145,6 @@ def read_projects(
         except InputError as error:
             mistakes[file.name] = error
     return good, mistakes
-
-
-def _kind_of(file: Path) -> str:
-    try:
-        content, _lines = read_yaml(file)
-    except InputError:
-        # Whoever loads it says what is wrong with it.
-        return KINDS[0]
-    kind = content.get("kind", KINDS[0]) if isinstance(content, dict) else KINDS[0]
-    return kind if kind in KINDS else KINDS[0]
 
 
 def check_label_attribute(name: str, *, prefix: str = "") -> None:

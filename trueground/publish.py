@@ -35,7 +35,7 @@ def check_final_labels(run: Run) -> tuple[Checks, str]:
         for line in objects
         if object_key(line) in labels
     ]
-    run.write_objects(lines, "labels.manifest")
+    run.write_lines(lines, "labels.manifest")
     checks = check_labels(
         lines,
         attribute=run.project.label_attribute,

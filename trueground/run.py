@@ -63,11 +63,9 @@ class RunFolder:
             for line in handle:
                 yield json.loads(line)
 
-    def write_lines(self, lines: Iterable[dict[str, Any]], *parts: str) -> None:
-        """Write a JSON Lines file."""
-        with self.storage.writer(self.uri(*parts)) as handle:
-            for line in lines:
-                handle.write(json.dumps(line, ensure_ascii=False).encode("utf-8") + b"\n")
+    def write_lines(self, lines: Iterable[dict[str, Any]], *parts: str) -> int:
+        """Write a JSON Lines file, such as a manifest, streaming; returns how many lines it has."""
+        return write_manifest(self.storage, self.uri(*parts), lines)
 
 
 @dataclass(frozen=True)
@@ -95,10 +93,6 @@ class Run(RunFolder):
     def objects(self) -> list[DataObject]:
         """The data objects of this run, in manifest order."""
         return list(read_manifest(self.storage, self.uri("input.manifest")))
-
-    def write_objects(self, lines: Iterable[DataObject], *parts: str) -> int:
-        """Write a manifest in the run's folder and return how many lines it has."""
-        return write_manifest(self.storage, self.uri(*parts), lines)
 
     def read_labels(self, *parts: str) -> dict[str, Label]:
         """Labels by object key, in the order they were written."""

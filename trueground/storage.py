@@ -43,6 +43,14 @@ def parent(uri: str) -> str:
     return uri.rstrip("/").rsplit("/", 1)[0]
 
 
+def bucket_and_key(uri: str) -> tuple[str, str] | None:
+    """The bucket and the key of an ``s3://`` URI; ``None`` for any other. A key may hold ``?`` and ``#``."""
+    if not uri.startswith("s3://"):
+        return None
+    bucket, _, key = uri.removeprefix("s3://").partition("/")
+    return bucket, key
+
+
 def file_uri(path: str | os.PathLike[str]) -> str:
     """The ``file://`` URI of a path on this machine. Names that are not UTF-8 keep their bytes."""
     return "file://" + quote(os.fsencode(Path(path).expanduser().absolute()))

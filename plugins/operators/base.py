@@ -43,7 +43,7 @@ class ProjectOperator(BaseOperator):
         self.project = project
         self.run_name = run_name
         self.connection = connection
-        self._lineage = Lineage()
+        self._done: tuple[Any, Any] | None = None
 
     def execute(self, context: Context) -> Any:
         """Run the step; bad input fails the task at once, because trying again cannot mend it."""
@@ -54,8 +54,8 @@ class ProjectOperator(BaseOperator):
             raise AirflowFailException(str(error)) from error
 
     def done(self, run: Any, result: Any) -> Any:
-        """Note what was read and written; gives the step's result."""
-        self._lineage = self.lineage(run, result)
+        """Remember how a step ended, for who asks what it read and wrote; gives its result."""
+        self._done = run, result
         return result
 
     def lineage(self, run: Any, result: Any) -> Lineage:
@@ -64,7 +64,7 @@ class ProjectOperator(BaseOperator):
 
     def get_openlineage_facets_on_complete(self, _task_instance: Any) -> OperatorLineage:
         """For Airflow's OpenLineage provider, once the task has succeeded."""
-        return openlineage(self._lineage)
+        return openlineage(self.lineage(*self._done) if self._done else Lineage())
 
     def step(self, run: Run, context: Context) -> Any:
         """What the operator does; returns a mapping of what later tasks need to know."""
@@ -72,10 +72,16 @@ class ProjectOperator(BaseOperator):
 
     def read_project(self) -> Project:
         """The project as its file says now."""
-        if "://" in self.project:
-            content = json.loads(storage_of(self.connection).read_text(self.project))
+        if (content := self.kept_content()) is not None:
             return project_of(content, data_root=data_root())
         return load_project(PROJECTS_FOLDER / self.project, data_root=data_root())
+
+    def kept_content(self) -> dict[str, Any] | None:
+        """What a form made, where the project is a URI."""
+        if "://" not in self.project:
+            return None
+        content: dict[str, Any] = json.loads(storage_of(self.connection).read_text(self.project))
+        return content
 
     def open_run(self) -> Run:
         """The run's folder, reached with the project's connection."""
@@ -97,8 +103,7 @@ class ReviewProjectOperator(ProjectOperator):
         from trueground.project_form import review_project_of
         from trueground.review.project import load_review_project
 
-        if "://" in self.project:
-            content = json.loads(storage_of(self.connection).read_text(self.project))
+        if (content := self.kept_content()) is not None:
             return review_project_of(content, data_root=data_root())
         return load_review_project(PROJECTS_FOLDER / self.project, data_root=data_root())
 

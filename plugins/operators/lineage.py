@@ -11,6 +11,8 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 from urllib.parse import unquote, urlsplit
 
+from trueground.storage import bucket_and_key
+
 if TYPE_CHECKING:
     from airflow.providers.openlineage.extractors import OperatorLineage
 
@@ -44,7 +46,7 @@ def place(uri: str) -> tuple[str, str]:
 
     ``s3://bucket/a/b`` is ``s3://bucket`` and ``a/b``; ``file:///a/b`` is ``file`` and ``/a/b``.
     """
+    if (found := bucket_and_key(uri)) is not None:
+        return f"s3://{found[0]}", found[1]
     parts = urlsplit(uri)
-    if parts.scheme == "s3":
-        return f"s3://{parts.netloc}", uri.partition(f"{parts.netloc}/")[2]
     return parts.scheme, unquote(parts.path)

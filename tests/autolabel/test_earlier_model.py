@@ -22,7 +22,7 @@ __all__ = ["night"]
 
 
 def started(run: Run, numbers: range) -> Run:
-    run.write_objects(({"source": text} for text in texts(numbers)), "input.manifest")
+    run.write_lines(({"source": text} for text in texts(numbers)), "input.manifest")
     return run
 
 

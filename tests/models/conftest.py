@@ -55,7 +55,7 @@ def publish(run: Run, labels: dict[str, str], *, human: bool = True, confidence:
             label, "topic", run.categories, job_name="labeling-job/x", created=datetime(2026, 1, 1)
         )
         lines.append({"source": text, **written})
-    run.write_objects(lines, "published", "all.manifest")
+    run.write_lines(lines, "published", "all.manifest")
     return run.uri("published", "all.manifest")
 
 

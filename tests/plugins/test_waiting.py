@@ -74,7 +74,7 @@ def test_a_job_of_the_same_name_with_other_input_is_refused(
     connect(service.url, service.credentials)
     run = digits_run(service)
     dispatch(run)
-    run.write_objects(run.objects()[:1], "other.manifest")
+    run.write_lines(run.objects()[:1], "other.manifest")
     with pytest.raises(AirflowFailException, match="with other input"):
         dispatch(run, run.uri("other.manifest"))
 

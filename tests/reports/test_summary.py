@@ -55,7 +55,7 @@ def run(tmp_path: Path, png: bytes) -> Run:
     project = load_project(tmp_path / "birds.yaml", data_root=str(tmp_path / "data"))
     run = Run(project, "manual__2026-11-23", Storage(tmp_path / "data"))
     keys = [file_uri(images / f"{number:02}.png") for number in range(OBJECTS)]
-    run.write_objects(({"source-ref": key} for key in keys), "input.manifest")
+    run.write_lines(({"source-ref": key} for key in keys), "input.manifest")
 
     value = ["robin", "wren"] * 6
     human = [Label(key, value[i], 0.9 - i / 100) for i, key in enumerate(keys[:6])]

@@ -50,7 +50,7 @@ def published(run: Run, *, human: bool = False, value: str = "wren") -> str:
             label, "bird", run.categories, job_name="labeling-job/x", created=datetime(2026, 1, 1)
         )
         lines.append({"source-ref": label.object_id, **written})
-    run.write_objects(lines, "published", "all.manifest")
+    run.write_lines(lines, "published", "all.manifest")
     return run.uri("published", "all.manifest")
 
 
@@ -94,7 +94,7 @@ def test_a_broken_promise_stops_machine_labels_until_it_holds_again(tmp_path: Pa
     assert state["classes"]["wren"]["wrong"] > 0
     assert may_auto_label(night(tmp_path, "before")), "a run that began keeps to what it decided"
     label = night(tmp_path, "after")
-    label.write_objects([{"source-ref": f"file:///birds/{i}.png"} for i in range(900)], "input.manifest")
+    label.write_lines([{"source-ref": f"file:///birds/{i}.png"} for i in range(900)], "input.manifest")
     assert rounds.choose(label, 1) == 900, "people get everything"
 
 
@@ -143,6 +143,6 @@ def test_the_page_and_the_next_certificate_show_the_interval(tmp_path: Path) -> 
     assert f"{state['upper'] * 100:.1f}\u00a0%" in page
     assert list(state["prefixes"]) == ["file:///birds"] and list(state["models"]) == ["x"]
     run = night(tmp_path, "label")
-    run.write_objects([], "input.manifest")
+    run.write_lines([], "input.manifest")
     audit = certificate(run).audit
     assert audit is not None and (audit["upper"], audit["promise"]) == (state["upper"], "broken")

@@ -35,7 +35,7 @@ class Nights:
                 label, "bird", run.categories, job_name="labeling-job/x", created=datetime(2026, 1, 1)
             )
             self.lines.append({"source": text, **written})
-        run.write_objects(self.lines, "published", "all.manifest")
+        run.write_lines(self.lines, "published", "all.manifest")
         audits.draw(run, run.uri("published", "all.manifest"), 5)
         state = audits.collect(run, None)
         assert state is not None
@@ -92,7 +92,7 @@ def test_an_interrupted_night_measures_the_same_objects(tmp_path: Path) -> None:
 
 def test_pictures_that_are_gone_do_not_end_the_audits(tmp_path: Path) -> None:
     run = night(tmp_path, "pictures")
-    run.write_objects([{"source-ref": f"{tmp_path.as_uri()}/{i}.png"} for i in range(200)], "all.manifest")
+    run.write_lines([{"source-ref": f"{tmp_path.as_uri()}/{i}.png"} for i in range(200)], "all.manifest")
     audits.draw(run, run.uri("all.manifest"), 5)
     state = audits.collect(run, None)
     assert state is not None and (state["drift"], state["drift_nights"][-1]["new"]) == ("unknown", 200)

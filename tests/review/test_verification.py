@@ -46,7 +46,7 @@ def run(tmp_path: Path) -> Run:
     """One finished round: people labeled 0 to 19 as wren, the machine the rest."""
     (tmp_path / "birds.yaml").write_text(PROJECT)
     run = Run(load_project(tmp_path / "birds.yaml", data_root=str(tmp_path)), "night", Storage(tmp_path))
-    run.write_objects([{"source-ref": key(number)} for number in range(OBJECTS)], "input.manifest")
+    run.write_lines([{"source-ref": key(number)} for number in range(OBJECTS)], "input.manifest")
     people = [answer(number, worker, "wren") for number in range(20) for worker in ("a", "b", "c")]
     save_answers(run, people, "rounds", "1", "answers.jsonl")
     run.write_labels([Label(key(n), "wren", 0.9 + n / 1000) for n in range(20)], "rounds", "1", "labels.jsonl")

@@ -62,8 +62,8 @@ class LabelModel(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         self.mean_, self.scale_ = rows.mean(axis=0), _scale(rows)
         rows = (rows - self.mean_) / self.scale_
         self.landmarks_ = rows[_spread(len(rows), LANDMARKS)]
-        distances = _distances(rows, self.landmarks_)
-        between = _distances(self.landmarks_, self.landmarks_)
+        distances = squared_distances(rows, self.landmarks_)
+        between = squared_distances(self.landmarks_, self.landmarks_)
         typical = float(np.median(distances[distances > 0])) if (distances > 0).any() else 1.0
         wanted = np.eye(len(self.classes_))[targets]
         best = np.inf
@@ -114,6 +114,11 @@ class LabelModel(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         right: NDArray[np.bool_] = self.leave_one_out_proba_.argmax(axis=1) == self.targets_
         return self.leave_one_out_proba_.max(axis=1), right
 
+    def scaled(self, X: ArrayLike) -> NDArray[np.float64]:
+        """Rows as the landmarks are: less the mean of the training rows, by their scale."""
+        rows: NDArray[np.float64] = (np.asarray(X, dtype=np.float64) - self.mean_) / self.scale_
+        return rows
+
     def predict_proba(self, X: ArrayLike) -> NDArray[np.float64]:
         """Probabilities ``[rows, classes]``.
 
@@ -128,8 +133,8 @@ class LabelModel(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
             )
         found = np.empty((len(rows), len(self.classes_)))
         for start in range(0, len(rows), CHUNK):
-            part = (rows[start : start + CHUNK].astype(np.float64) - self.mean_) / self.scale_
-            kernel = np.exp(-self.gamma_ * _distances(part, self.landmarks_))
+            part = self.scaled(rows[start : start + CHUNK])
+            kernel = np.exp(-self.gamma_ * squared_distances(part, self.landmarks_))
             found[start : start + CHUNK] = _softmax(kernel @ self.coefficients_ * self.temperature_)
         return found
 
@@ -167,7 +172,8 @@ def _spread(count: int, most: int) -> NDArray[np.int64]:
     return np.unique(np.linspace(0, count - 1, min(count, most)).round().astype(np.int64))
 
 
-def _distances(a: NDArray[np.float64], b: NDArray[np.float64]) -> NDArray[np.float64]:
+def squared_distances(a: NDArray[np.float64], b: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Of each row of ``a [n, features]`` to each of ``b [m, features]``, ``[n, m]``."""
     squared: NDArray[np.float64] = (a**2).sum(1)[:, None] + (b**2).sum(1)[None, :] - 2 * a @ b.T
     return np.maximum(squared, 0)
 

@@ -76,7 +76,7 @@ def choose(run: Run, number: int) -> int:
         plan = _plan(run, number, objects, keys, human, machine, earlier)
         chosen = sorted({*plan.query, *plan.audit})
     run.write_json(None if plan is None else asdict(plan), "rounds", str(number), "plan.json")
-    run.write_objects((objects[index] for index in chosen), "rounds", str(number), "input.manifest")
+    run.write_lines((objects[index] for index in chosen), "rounds", str(number), "input.manifest")
     return len(chosen)
 
 

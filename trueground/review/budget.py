@@ -13,9 +13,9 @@ from datetime import UTC, datetime
 from typing import Any
 
 from trueground import storage as paths
+from trueground.review.kinds import review_kind
 from trueground.review.own_conditions import find, number_at
 from trueground.review.project import ReviewRun
-from trueground.review.textract import form_fields
 from trueground.run import folder_name
 
 
@@ -55,21 +55,7 @@ def worth(run: ReviewRun, line: Mapping[str, Any]) -> float:
     """
     weight = run.project.review.weight
     heavy = 1.0 if weight is None else number_at(find(weight, line, "prediction"), weight)
-    return (1 - _confidence(run, line)) * heavy
-
-
-def _confidence(run: ReviewRun, line: Mapping[str, Any]) -> float:
-    """From 0 to 1; of a prediction with parts, the lowest of theirs."""
-    prediction = line["prediction"]
-    match run.project.source.service:
-        case "textract":
-            shares = [min([field.confidence, *field.word_confidences]) / 100 for field in form_fields(prediction)]
-        case "rekognition":
-            labels = prediction["ModerationLabels"]
-            shares = [number_at(label.get("Confidence"), "prediction.ModerationLabels") / 100 for label in labels]
-        case _:
-            return number_at(prediction.get("confidence"), "prediction.confidence")
-    return min(shares, default=0.0)
+    return (1 - review_kind(run.project.source.service).confidence(line)) * heavy
 
 
 def _spent_by_others(run: ReviewRun, day: str) -> int:

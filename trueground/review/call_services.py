@@ -8,7 +8,6 @@ from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from itertools import islice
 from typing import Any, Literal
-from urllib.parse import urlsplit
 
 from botocore.exceptions import ClientError
 
@@ -20,6 +19,7 @@ from trueground.review.own_conditions import find
 from trueground.review.predict import AT_ONCE, objects_of, write_predictions
 from trueground.review.project import ReviewRun
 from trueground.review.sources import CalledSource, EndpointSource, RekognitionSource, TextractSource
+from trueground.storage import bucket_and_key
 from trueground.tasks.base import DataObject
 
 CLIENTS: Mapping[str, str] = {
@@ -67,6 +67,9 @@ def predict_by_calls(
     prefix = loop_prefix(run.project.name, run.name)
     call = _call_of(run, source, client)
 
+    def loop_config(key: str) -> dict[str, Any]:
+        return {"HumanLoopConfig": {"HumanLoopName": loop_name(prefix, key), "FlowDefinitionArn": flow_definition}}
+
     def answered(line: DataObject) -> bytes:
         key = object_key(line)
         kept = run.uri("calls", f"{hashlib.sha256(key.encode('utf-8', 'surrogatepass')).hexdigest()[:32]}.json")
@@ -74,11 +77,10 @@ def predict_by_calls(
             return run.storage.read_bytes(kept)
         except FileNotFoundError:
             pass
-        loop = {"HumanLoopName": loop_name(prefix, key), "FlowDefinitionArn": flow_definition}
         media: dict[str, Any] = {name: line[name] for name in ("source-ref", "source") if name in line}
         found: dict[str, Any] = {"id": key, **media, "service": source.service}
         try:
-            found |= call(line, {} if flow_definition is None else {"HumanLoopConfig": loop})
+            found |= call(line, {} if flow_definition is None else loop_config(key))
         except InputError as error:
             found["failure-reason"] = str(error)
         except ClientError as error:
@@ -131,9 +133,8 @@ def _answer(response: dict[str, Any]) -> Answer:
 def _image(run: ReviewRun, line: DataObject) -> dict[str, Any]:
     """Where it is on S3; the image itself, if it is not there."""
     uri = _source_ref(line)
-    parts = urlsplit(uri)
-    if parts.scheme == "s3":
-        return {"S3Object": {"Bucket": parts.netloc, "Name": uri.partition(f"{parts.netloc}/")[2]}}
+    if (found := bucket_and_key(uri)) is not None:
+        return {"S3Object": {"Bucket": found[0], "Name": found[1]}}
     return {"Bytes": _read(run, uri)}
 
 

@@ -10,6 +10,7 @@ from trueground.activation_conditions import TEXTRACT
 from trueground.errors import InputError
 from trueground.review.conditions import Decision
 from trueground.review.textract import FormField
+from trueground.storage import bucket_and_key
 
 
 @dataclass(frozen=True)
@@ -39,7 +40,7 @@ def form_input(line: Mapping[str, Any], decision: Decision) -> dict[str, Any]:
             text = {"Text": next(texts, "")} if block["BlockType"] == "KEY_VALUE_SET" else {}
             selected[name] = {**block, **text}
     return {
-        **_address(line["source-ref"]),
+        **service_request(line["source-ref"], "document", featureTypes=["FORMS"]),
         "aiServiceResponse": camel_case(response),
         "humanTaskActivationConditionResults": dict(decision.results),
         "selectedAiServiceResponse": {"blocks": [camel_case(block) for block in selected.values()]},
@@ -74,11 +75,18 @@ def camel_case(value: Any) -> Any:
     return [camel_case(item) for item in value] if isinstance(value, list) else value
 
 
-def _address(uri: str) -> dict[str, Any]:
-    if not uri.startswith("s3://"):
+def service_request(uri: str, member: str, **more: Any) -> dict[str, Any]:
+    """What A2I tells of the request for a prediction: where the object is on S3. One that is not there is told by us.
+
+    Args:
+        uri: the object.
+        member: what the request calls it: ``document`` or ``image``.
+        more: other members of the request.
+    """
+    found = bucket_and_key(uri)
+    if found is None:
         return {"source-ref": uri}
-    bucket, _, name = uri.removeprefix("s3://").partition("/")
-    return {"aiServiceRequest": {"document": {"s3Object": {"bucket": bucket, "name": name}}, "featureTypes": ["FORMS"]}}
+    return {"aiServiceRequest": {member: {"s3Object": {"bucket": found[0], "name": found[1]}}, **more}}
 
 
 def _important_keys(node: Any) -> Iterator[dict[str, Any]]:

@@ -13,7 +13,8 @@ from typing import Any, ClassVar
 from trueground.activation_conditions import REKOGNITION, TEXTRACT
 from trueground.errors import InputError
 from trueground.review.conditions import Decision, Service
-from trueground.review.forms import camel_case, form_input, said_of_form
+from trueground.review.forms import camel_case, form_input, said_of_form, service_request
+from trueground.review.own_conditions import number_at
 from trueground.review.project import CANNOT_TELL, ReviewProject
 from trueground.review.textract import form_fields
 
@@ -47,6 +48,13 @@ class ReviewKind(ABC):
     def value(self, line: Line, opinion: Opinion) -> Any:
         """The whole prediction with what people say put in the place of its parts."""
 
+    @abstractmethod
+    def confidence(self, line: Line) -> float:
+        """How sure the prediction is, from 0 to 1; the lowest of its parts, 0 without any.
+
+        Raises :class:`InputError`: it does not say.
+        """
+
 
 class ClassReview(ReviewKind):
     """One label of a text or an image."""
@@ -76,6 +84,10 @@ class ClassReview(ReviewKind):
         """The label."""
         return opinion.get("label", line["prediction"].get("label"))
 
+    def confidence(self, line: Line) -> float:
+        """Of the label."""
+        return number_at(line["prediction"].get("confidence"), "prediction.confidence")
+
 
 class FormReview(ReviewKind):
     """The key-value pairs of a document, by the id of the key's block; ``None`` is what is no pair."""
@@ -104,6 +116,11 @@ class FormReview(ReviewKind):
         read = {field.block_ids[0]: (field.key, field.value) for field in form_fields(line["prediction"])}
         return [list(pair) for pair in (read | opinion).values() if pair is not None]
 
+    def confidence(self, line: Line) -> float:
+        """Of the pairs and their words."""
+        fields = form_fields(line["prediction"])
+        return min((min(field.confidence, *field.word_confidences) / 100 for field in fields), default=0.0)
+
 
 class ModerationReview(ReviewKind):
     """The moderation labels of an image: each applies or does not."""
@@ -117,7 +134,7 @@ class ModerationReview(ReviewKind):
         version = {"moderationModelVersion": response.get("ModerationModelVersion", "")}
         selected = [camel_case(label) for label in decision.selected]
         return {
-            **_image(line),
+            **service_request(line["source-ref"], "image"),
             "aiServiceResponse": camel_case(response),
             "humanTaskActivationConditionResults": dict(decision.results),
             "selectedAiServiceResponse": {"moderationLabels": selected, **version},
@@ -147,6 +164,12 @@ class ModerationReview(ReviewKind):
         names = [label["Name"] for label in line["prediction"]["ModerationLabels"]]
         return [name for name in names if opinion.get(name, True)]
 
+    def confidence(self, line: Line) -> float:
+        """Of the labels."""
+        labels = line["prediction"]["ModerationLabels"]
+        shares = (number_at(label.get("Confidence"), "prediction.ModerationLabels") for label in labels)
+        return min((share / 100 for share in shares), default=0.0)
+
 
 _KINDS: Mapping[Service, ReviewKind] = {
     "custom": ClassReview(),
@@ -158,11 +181,3 @@ _KINDS: Mapping[Service, ReviewKind] = {
 def review_kind(service: Service) -> ReviewKind:
     """How predictions of a service are reviewed."""
     return _KINDS[service]
-
-
-def _image(line: Line) -> dict[str, Any]:
-    uri = line["source-ref"]
-    if not uri.startswith("s3://"):
-        return {"source-ref": uri}
-    bucket, _, name = uri.removeprefix("s3://").partition("/")
-    return {"aiServiceRequest": {"image": {"s3Object": {"bucket": bucket, "name": name}}}}

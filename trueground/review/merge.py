@@ -8,7 +8,6 @@ from datetime import UTC, datetime
 from typing import Any, Literal
 
 from trueground.contracts import ReviewsExtra
-from trueground.manifests import write_manifest
 from trueground.review.kinds import Opinion, review_kind
 from trueground.review.project import ReviewRun
 from trueground.review.steps import Reviewed, reviewed, saying
@@ -51,7 +50,7 @@ def merge_reviews(run: ReviewRun) -> dict[str, Any]:
     manifest = None
     if run.project.source.service == "custom":
         manifest = run.uri("published", "labels.manifest")
-        write_manifest(run.storage, manifest, _labeled(run, labels))
+        run.write_lines(_labeled(run, labels), "published", "labels.manifest")
     facts: dict[str, Any] = {
         "project": run.project.name,
         "run": run.name,
@@ -158,18 +157,16 @@ def _labels(run: ReviewRun) -> dict[str, Label]:
 
 
 def _labeled(run: ReviewRun, labels: Mapping[str, Label]) -> Iterator[DataObject]:
+    """What people reviewed and could tell, with the final values that the merged rows have."""
     created = datetime.now(UTC).replace(tzinfo=None)
-    for found in reviewed(run):
-        label = labels.get(found.line["id"])
-        value = consensus(found, label).get("label")
-        if value is None:
+    for row in run.read_lines("published", "reviews.jsonl"):
+        if row["outcome"] not in ("confirmed", "corrected"):
             continue
-        confidence = label.confidence if label is not None and label.value == value else 0.0
-        final = Label(found.line["id"], value, confidence)
-        yield {key: found.line[key] for key in ("source-ref", "source") if key in found.line} | _task_type(
-            found.line
-        ).write_label(
-            final,
+        label = labels.get(row["id"])
+        confidence = label.confidence if label is not None and label.value == row["final"] else 0.0
+        media = {key: row[key] for key in ("source-ref", "source") if key in row}
+        yield media | _task_type(row).write_label(
+            Label(row["id"], row["final"], confidence),
             run.project.label_attribute,
             run.project.labels,
             job_name=f"{run.project.name}-review",

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from trueground.autolabel.model import LabelModel
+from trueground.autolabel.model import LabelModel, squared_distances
 
 CHUNK = 1024
 
@@ -24,24 +24,19 @@ class Novelty:
     def __init__(self, model: LabelModel) -> None:
         self._model = model
         self._known = np.asarray(model.landmarks_)
-        squared = _squared_distances(self._known, self._known)
+        squared = squared_distances(self._known, self._known)
         np.fill_diagonal(squared, np.inf)
         self._typical = np.sort(squared.min(axis=1))
 
     def of(self, features: ArrayLike) -> NDArray[np.float64]:
         """The novelty ``[rows]``, from 0 to 1, of objects by their features ``[rows, features]``."""
-        rows = (np.asarray(features, dtype=np.float64) - self._model.mean_) / self._model.scale_
+        rows = self._model.scaled(features)
         nearest = np.concatenate(
             [
-                _squared_distances(rows[start : start + CHUNK], self._known).min(axis=1)
+                squared_distances(rows[start : start + CHUNK], self._known).min(axis=1)
                 for start in range(0, len(rows), CHUNK)
             ]
             or [np.zeros(0)]
         )
         found: NDArray[np.float64] = np.searchsorted(self._typical, nearest, side="left") / len(self._typical)
         return found
-
-
-def _squared_distances(a: NDArray[np.float64], b: NDArray[np.float64]) -> NDArray[np.float64]:
-    squared: NDArray[np.float64] = (a**2).sum(1)[:, None] + (b**2).sum(1)[None, :] - 2 * a @ b.T
-    return np.maximum(squared, 0)

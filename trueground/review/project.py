@@ -110,4 +110,4 @@ def load_review_projects(
     folder: str | os.PathLike[str], *, data_root: str | None = None
 ) -> tuple[dict[str, ReviewProject], dict[str, InputError]]:
     """All review projects of a folder: the good ones and the mistakes, both by file name."""
-    return read_projects(folder, "review-predictions", lambda file: load_review_project(file, data_root=data_root))
+    return read_projects(folder, "review-predictions", ReviewProject, uris=URIS, data_root=data_root)

@@ -78,16 +78,12 @@ def loops_output(project: ReviewProject) -> str:
 def write_loops(run: ReviewRun, step: Step) -> int:
     """Write what the people of a step are shown; returns how many objects that is."""
     kind = review_kind(run.project.source.service)
-    count = 0
-    with run.storage.writer(run.uri("loops", f"{step}.jsonl")) as handle:
-        for found in reviewed(run, before=step):
-            if (step == "second" and not found.disagreed) or (step == "escalation" and not found.doubtful):
-                continue
-            content = kind.loop_input(found.line, found.decision, run.project)
-            line = {"id": found.line["id"], "content": content}
-            handle.write(json.dumps(line, ensure_ascii=False).encode() + b"\n")
-            count += 1
-    return count
+    shown = (
+        {"id": found.line["id"], "content": kind.loop_input(found.line, found.decision, run.project)}
+        for found in reviewed(run, before=step)
+        if step == "review" or (found.disagreed if step == "second" else found.doubtful)
+    )
+    return run.write_lines(shown, "loops", f"{step}.jsonl")
 
 
 def collect_reviews(run: ReviewRun, step: Step, client: Any, started: Mapping[str, Any]) -> dict[str, int]:
@@ -123,18 +119,18 @@ def collect_reviews(run: ReviewRun, step: Step, client: Any, started: Mapping[st
             raise InputError("this is no output of a human loop", file=uri) from None
         return found | {"output": uri, "answers": answers}
 
-    counts = {"loops": 0, "unanswered": 0}
+    unanswered = 0
 
     def counted(found: Iterable[dict[str, Any]]) -> Iterator[dict[str, Any]]:
+        nonlocal unanswered
         for line in found:
-            counts["loops"] += 1
-            counts["unanswered"] += not line["answers"]
+            unanswered += not line["answers"]
             yield line
 
     with ThreadPoolExecutor(READERS) as readers:
         found = readers.map(read, (loop for loop in loops if loop.name in objects))
-        run.write_lines(counted(found), "reviews", f"{step}.jsonl")
-    return counts
+        count = run.write_lines(counted(found), "reviews", f"{step}.jsonl")
+    return {"loops": count, "unanswered": unanswered}
 
 
 def reviewed(run: ReviewRun, *, before: Step | None = None) -> Iterator[Reviewed]:

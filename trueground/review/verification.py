@@ -92,7 +92,7 @@ def choose(run: Run, look: str = "") -> int:
         for line in run.objects()
         if object_key(line) in judged
     )
-    return run.write_objects(lines, "verification", job_input(look))
+    return run.write_lines(lines, "verification", job_input(look))
 
 
 def job_input(look: str = "") -> str:
@@ -144,7 +144,7 @@ def collect(run: Run, job_output: str, look: str = "") -> dict[str, int]:
     if look:
         rejected -= {answer.object_id for answer in load_answers(run, "adjustment", "answers.jsonl")}
     lines = (line for line in run.objects() if object_key(line) in rejected)
-    run.write_objects(lines, "adjustment", job_input(look))
+    run.write_lines(lines, "adjustment", job_input(look))
     return {"judged": len(judgements), "rejected": len(rejected)}
 
 

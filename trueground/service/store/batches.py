@@ -137,11 +137,6 @@ class Batch:
         self._execute(statement, values)
         return int(self._cursor.rowcount)
 
-    def change_one(self, statement: Statement, **values: Any) -> Row | None:
-        """Write, and give back the first row of its RETURNING."""
-        self.written = True
-        return self.one(statement, **values)
-
     def time(self, value: Any) -> datetime:
         """A time as the driver gives it."""
         if isinstance(value, str):
