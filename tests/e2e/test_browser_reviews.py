@@ -215,6 +215,14 @@ def test_an_important_key_that_the_reader_missed_is_asked_for(start: Start, docu
     assert texts(review.answer())[2:] == [("Delivery date", "2024-05-01")]
 
 
+def test_a_missing_key_that_nobody_could_read_is_told_by_its_name(start: Start, document: Any) -> None:
+    review = start("textract-analyze-document", form(document, 0, [{"importantFormKey": "Signature"}]))
+    expect(review.frame.get_by_label("Signature")).to_be_focused()
+    review.page.keyboard.press("Alt+u")
+    review.page.keyboard.press("Enter")
+    assert review.answer()[FORMS] == {"blocks": [], "cannotTell": ["Signature"]}
+
+
 def test_a_key_that_was_misread_is_corrected_and_no_longer_missing(start: Start, document: Any) -> None:
     value = texts({FORMS: {"blocks": document[1]}})[0][1]
     keys = [{"importantFormKey": "Rechnungsnummer", "importantFormKeyAliases": ["Rechnungs-Nr.:"]}]

@@ -76,6 +76,17 @@ def test_people_are_asked_about_the_pairs_that_the_conditions_selected_and_keys_
     json.dumps(shown)
 
 
+def test_a_key_that_was_read_surely_is_not_asked_for_as_if_it_were_missing() -> None:
+    check = {
+        "ConditionType": "ImportantFormKeyConfidenceCheck",
+        "ConditionParameters": {"ImportantFormKey": "Date:", "KeyValueBlockConfidenceLessThan": 90},
+    }
+    given = line()
+    decision = parse_conditions({"Conditions": [*CONDITIONS["Conditions"], check]}, service="textract").evaluate(given)
+    keys = form_input(given, decision)["humanLoopContext"]["importantFormKeys"]
+    assert [key["importantFormKey"] for key in keys] == ["IBAN:"]
+
+
 def test_a_file_is_named_as_aws_does_where_it_is_on_s3_and_by_its_uri_elsewhere() -> None:
     on_s3, elsewhere = line("s3://bucket/a/1.jpg"), line()
     document = form_input(on_s3, decide(on_s3))["aiServiceRequest"]["document"]

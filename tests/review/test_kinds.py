@@ -94,6 +94,19 @@ def test_a_field_that_is_no_pair_is_taken_out_and_one_nobody_could_read_stays_as
     assert found.doubtful
 
 
+def test_a_key_that_people_do_not_find_either_is_told_and_one_that_they_find_is_added() -> None:
+    missing = {"Conditions": [one("MissingImportantFormKey", ImportantFormKey="Due", ImportantFormKeyAliases=["By"])]}
+    absent, found = pairs(), pairs(("new-1", "By", "May"))
+    confirmed = reviewed(FORM, missing, ("review", absent))
+    assert not confirmed.disagreed and consensus(confirmed) == {"+Due": None}
+    assert final(confirmed) == review_kind("textract").value(FORM, {})
+    assert final(reviewed(FORM, missing, ("review", found)))[-1] == ["By", "May"]
+    disputed = reviewed(FORM, missing, ("review", found), ("review", absent))
+    assert disputed.doubtful, "one found it, another did not"
+    unknown = reviewed(FORM, missing, ("review", pairs(("new-1", "Due", "M"), unknown=("Due",))))
+    assert unknown.doubtful and consensus(unknown) == {}
+
+
 def test_as_many_for_one_thing_as_for_another_is_doubt_and_the_prediction_wins_it() -> None:
     found = reviewed(
         FORM, FIELDS,

@@ -9,7 +9,7 @@ from typing import Any
 from trueground.activation_conditions import TEXTRACT
 from trueground.errors import InputError
 from trueground.review.conditions import Decision
-from trueground.review.textract import FormField
+from trueground.review.textract import FormField, form_fields
 from trueground.storage import bucket_and_key
 
 
@@ -44,7 +44,7 @@ def form_input(line: Mapping[str, Any], decision: Decision) -> dict[str, Any]:
         "aiServiceResponse": camel_case(response),
         "humanTaskActivationConditionResults": dict(decision.results),
         "selectedAiServiceResponse": {"blocks": [camel_case(block) for block in selected.values()]},
-        "humanLoopContext": {"importantFormKeys": list(_important_keys(decision.results))},
+        "humanLoopContext": {"importantFormKeys": list(missing_keys(line, decision))},
     }
 
 
@@ -89,16 +89,17 @@ def service_request(uri: str, member: str, **more: Any) -> dict[str, Any]:
     return {"aiServiceRequest": {member: {"s3Object": {"bucket": found[0], "name": found[1]}}, **more}}
 
 
-def _important_keys(node: Any) -> Iterator[dict[str, Any]]:
-    """The keys that conditions name, with their aliases, each once."""
-    found: dict[str, dict[str, Any]] = {}
-    waiting = [node]
+def missing_keys(line: Mapping[str, Any], decision: Decision) -> Iterator[dict[str, Any]]:
+    """The keys that conditions name and the document has under none of their names, each once with its aliases."""
+    read = {field.key for field in form_fields(line["prediction"])}
+    named: set[str] = set()
+    waiting = [decision.results]
     while waiting:
         here = waiting.pop(0)
         for members in (here.get(name) for name in ("Conditions", "And", "Or")):
             waiting += members or []
         parameters = here.get("ConditionParameters", {})
-        if (key := parameters.get("ImportantFormKey", "*")) != "*":
-            aliases = parameters.get("ImportantFormKeyAliases", [])
-            found.setdefault(key, {"importantFormKey": key, "importantFormKeyAliases": list(aliases)})
-    yield from found.values()
+        key, aliases = parameters.get("ImportantFormKey", "*"), parameters.get("ImportantFormKeyAliases", ())
+        if key != "*" and key not in named and read.isdisjoint((key, *aliases)):
+            named.add(key)
+            yield {"importantFormKey": key, "importantFormKeyAliases": list(aliases)}

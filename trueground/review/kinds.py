@@ -13,7 +13,7 @@ from typing import Any, ClassVar
 from trueground.activation_conditions import REKOGNITION, TEXTRACT
 from trueground.errors import InputError
 from trueground.review.conditions import Decision, Service
-from trueground.review.forms import camel_case, form_input, said_of_form, service_request
+from trueground.review.forms import camel_case, form_input, missing_keys, said_of_form, service_request
 from trueground.review.own_conditions import number_at
 from trueground.review.project import CANNOT_TELL, ReviewProject
 from trueground.review.textract import form_fields
@@ -90,7 +90,10 @@ class ClassReview(ReviewKind):
 
 
 class FormReview(ReviewKind):
-    """The key-value pairs of a document, by the id of the key's block; ``None`` is what is no pair."""
+    """The key-value pairs of a document, by the id of the key's block, or ``+`` and the key where there was none.
+
+    ``None`` is what is no pair, or not there.
+    """
 
     template = "textract-analyze-document"
     source = TEXTRACT
@@ -100,16 +103,24 @@ class FormReview(ReviewKind):
         return form_input(line, decision)
 
     def predicted(self, line: Line, decision: Decision) -> Opinion:
-        """The pairs as they were read."""
-        return {field.block_ids[0]: (field.key, field.value) for field in decision.selected}
+        """The pairs as they were read, and that keys which are missing are so."""
+        asked = {field.block_ids[0]: (field.key, field.value) for field in decision.selected}
+        return asked | {f"+{wanted['importantFormKey']}": None for wanted in missing_keys(line, decision)}
 
     def opinion(self, line: Line, decision: Decision, content: Mapping[str, Any]) -> Opinion:
         """The pairs that are right, and those that were added, under their keys."""
         said, unknown = said_of_form(content)
         known = {field.block_ids[0] for field in form_fields(line["prediction"])}
-        asked = {name: said.get(name) for name in self.predicted(line, decision) if name not in unknown}
+        wanted = {
+            name: f"+{key['importantFormKey']}"
+            for key in missing_keys(line, decision)
+            for name in (key["importantFormKey"], *key["importantFormKeyAliases"])
+        }
         # Each reviewer's page gives a pair that was missing an id of its own.
-        return asked | {f"+{pair[0]}": pair for name, pair in said.items() if name not in known}
+        added = {wanted.get(pair[0], f"+{pair[0]}"): pair for name, pair in said.items() if name not in known}
+        unknown |= {wanted[name] for name in unknown if name in wanted}
+        opinion = {name: said.get(name) for name in self.predicted(line, decision)} | added
+        return {name: pair for name, pair in opinion.items() if name not in unknown}
 
     def value(self, line: Line, opinion: Opinion) -> Any:
         """Keys and values in the document's order, then those that were added."""

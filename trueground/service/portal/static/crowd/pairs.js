@@ -36,6 +36,9 @@ function pairsOf(blocks, keys, readOnlyKeys) {
   return pairs;
 }
 
+// What an answer calls a pair that nobody could read. A key that is missing has no block: it goes by its name.
+function unknownName(pair) { return pair.missing ? pair.key : pair.id; }
+
 // Whether one of the pairs has the key of one that was missing, as it may after a key was corrected.
 function isAmong(wanted, pairs) {
   return pairs.some((pair) => !pair.missing && pair.verdict !== 'no' && wanted.names.includes(plainKey(pair.key)));
@@ -43,7 +46,7 @@ function isAmong(wanted, pairs) {
 
 // The blocks of the answer: each pair's key, with what it says, and its value. What is no pair is not among them.
 function blocksOf(pairs) {
-  return pairs.filter((pair) => pair.verdict !== 'no' && pair.verdict !== 'absent' && !(pair.missing && pair.verdict !== 'blank' && !pair.value))
+  return pairs.filter((pair) => pair.verdict !== 'no' && pair.verdict !== 'absent' && !(pair.missing && pair.verdict !== 'blank' && !pair.value.trim()))
     .flatMap((pair) => {
       const block = (own, id, entity, text, more) => ({
         blockType: 'KEY_VALUE_SET', id,

@@ -229,7 +229,7 @@ class CrowdTextract extends CrowdInput {
 
   get value() {
     if (!this.pairs) return null;
-    const unknown = this.pairs.filter((pair) => pair.verdict === 'cannot').map((pair) => pair.id);
+    const unknown = this.pairs.filter((pair) => pair.verdict === 'cannot').map(unknownName);
     return { blocks: blocksOf(this.pairs), ...(unknown.length ? { cannotTell: unknown } : {}) };
   }
 
@@ -244,7 +244,7 @@ class CrowdTextract extends CrowdInput {
         if (texts.has(pair.id) && !pair.fixedKey) pair.key = pair.keyField.value = texts.get(pair.id);
         if (pair.value !== pair.firstValue) pair.verdict = pair.value ? 'yes' : 'blank';
       }
-      if (value?.cannotTell?.includes(pair.id)) pair.verdict = 'cannot';
+      if (value?.cannotTell?.includes(unknownName(pair))) pair.verdict = 'cannot';
       this.show(pair);
     }
     this.tell();
