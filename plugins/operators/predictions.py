@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from airflow.providers.amazon.aws.hooks.base_aws import AwsBaseHook
@@ -138,11 +139,18 @@ class ChoosePredictionsToReviewOperator(ReviewProjectOperator):
 
     def step(self, run: ReviewRun, context: Context) -> dict[str, Any]:
         """Choose."""
-        from trueground.review.budget import keep_within_budget
+        from trueground.review.budget import keep_within_budget, worth
         from trueground.review.choose import choose_reviews
 
         conditions = run.project.parsed_conditions()
-        chosen = choose_reviews(run.storage, run.uri("predictions.jsonl"), conditions, run.folder)
+        budgeted = run.project.review.reviews_per_day is not None
+        chosen = choose_reviews(
+            run.storage,
+            run.uri("predictions.jsonl"),
+            conditions,
+            run.folder,
+            worth=partial(worth, run) if budgeted else None,
+        )
         if chosen.set_aside:
             self.log.warning("%d predictions cannot be judged: %s", chosen.set_aside, run.uri("set-aside.jsonl"))
         over = keep_within_budget(run)

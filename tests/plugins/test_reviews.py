@@ -233,8 +233,20 @@ def test_a_days_budget_is_spent_where_a_review_is_worth_most_and_shared_by_its_r
 
     first = reviews.run(lambda *_: "good")
     assert reviewed(first) == {"large", "unsure", "small"} and first["objects"] == 4
+    (over,) = (row for row in lines_of(first["reviews"]) if row["id"] == "tiny")
+    assert over["outcome"] == "accepted" and over["reasons"], "it is told that it was to be reviewed"
     assert reviewed(reviews.run(lambda *_: pytest.fail("asked again"))) == {"large", "unsure", "small"}
     assert reviewed(reviews.run(lambda *_: pytest.fail("over the budget"), "another night")) == set()
+
+
+def test_a_prediction_that_a_budget_cannot_compare_is_set_aside_by_name(reviews: Reviews) -> None:
+    sample = {"ConditionType": "Sampling", "ConditionParameters": {"RandomSamplingPercentage": 100}}
+    reviews.write(conditions={"Conditions": [sample]}, review={"team": "annotators", "reviews_per_day": 5})
+    reviews.predict(("sure", "good", 0.9))
+    with (reviews.service.data_root / "predictions.jsonl").open("a") as file:
+        file.write('{"id": "x", "service": "custom", "source": "x", "prediction": {"label": "bad"}}\n')
+    published = reviews.run(lambda *_: "good")
+    assert (published["objects"], published["set_aside"]) == (1, 1)
 
 
 def test_predictions_that_cannot_be_judged_are_set_aside_and_counted(reviews: Reviews) -> None:

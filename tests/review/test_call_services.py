@@ -150,8 +150,19 @@ def test_an_endpoints_answer_becomes_a_prediction(
     assert aws.requests == [("/endpoints/animals/invocations", IMAGE)]
 
 
-def test_an_answer_without_a_prediction_sets_the_object_aside(tmp_path: Path, aws: AwsServer) -> None:
-    aws.says = lambda *_: (200, {"predictions": [[0.5, 0.3, 0.2]]})
+@pytest.mark.parametrize(
+    ("found", "reason"),
+    [
+        ([0.5, 0.3, 0.2], "3 probabilities, the project has 2 labels"),
+        ([0.5, None], "prediction.probabilities.dog"),
+        ({"probabilities": {"cat": "much"}}, "prediction.probabilities.cat"),
+        (10**400, "finds no prediction"),
+    ],
+)
+def test_an_answer_without_a_prediction_sets_the_object_aside(
+    tmp_path: Path, aws: AwsServer, found: Any, reason: str
+) -> None:
+    aws.says = lambda *_: (200, {"predictions": [found]})
     manifest = tmp_path / "in.manifest"
     manifest.write_text('{"source": "a text"}\n')
     run = run_of(
@@ -159,7 +170,7 @@ def test_an_answer_without_a_prediction_sets_the_object_aside(tmp_path: Path, aw
         content_type="text/plain", prediction="predictions[0]",
     )  # fmt: skip
     (line,) = call(run, aws)
-    assert "3 probabilities, the project has 2 labels" in line["failure-reason"]
+    assert reason in line["failure-reason"]
     assert aws.requests == [("/endpoints/animals/invocations", b"a text")]
 
 

@@ -180,6 +180,7 @@ def test_conditions_of_a_custom_model() -> None:
         (classified(), one("ConfidenceCheck", ConfidenceLessThan=0.5), "prediction.confidence"),
         (classified(confidence="high"), one("ConfidenceCheck"), "prediction.confidence"),
         (classified(confidence=math.nan), one("ConfidenceCheck"), "prediction.confidence"),
+        (classified(confidence=10**400), one("ConfidenceCheck"), "prediction.confidence"),
         (classified(), one("MarginCheck"), "prediction.probabilities"),
         (classified(probabilities={"a": 0.9, "b": 0.9}), one("EntropyCheck"), "prediction.probabilities"),
         (classified(probabilities={"a": None}), one("EntropyCheck"), "prediction.probabilities.a"),

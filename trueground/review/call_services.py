@@ -15,7 +15,7 @@ from trueground.errors import InputError
 from trueground.manifests import object_key
 from trueground.manifests.write import encoded
 from trueground.review.loops import loop_name, loop_prefix
-from trueground.review.own_conditions import find
+from trueground.review.own_conditions import find, number_at
 from trueground.review.predict import AT_ONCE, objects_of, write_predictions
 from trueground.review.project import ReviewRun
 from trueground.review.sources import CalledSource, EndpointSource, RekognitionSource, TextractSource
@@ -168,8 +168,9 @@ def _prediction(found: Any, labels: tuple[str, ...]) -> dict[str, Any]:
     prediction: dict[str, Any] = found
     shares = prediction.get("probabilities")
     if isinstance(shares, dict) and shares and "label" not in prediction:
-        best = max(shares, key=shares.__getitem__)
-        prediction = {"label": best, "confidence": shares[best], **prediction}
+        numbers = {name: number_at(share, f"prediction.probabilities.{name}") for name, share in shares.items()}
+        best = max(numbers, key=numbers.__getitem__)
+        prediction = {"label": best, "confidence": numbers[best], **prediction}
     return prediction
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import Any
@@ -23,7 +24,14 @@ class Chosen:
     set_aside: int
 
 
-def choose_reviews(storage: Storage, predictions: str, conditions: Conditions, output: str) -> Chosen:
+def choose_reviews(
+    storage: Storage,
+    predictions: str,
+    conditions: Conditions,
+    output: str,
+    *,
+    worth: Callable[[Mapping[str, Any]], float] | None = None,
+) -> Chosen:
     """Evaluate conditions over a file of predictions, one line at a time.
 
     Writes below ``output``: ``to-review.jsonl`` (the lines, with their ``reasons``), ``accepted.jsonl``, and
@@ -35,6 +43,8 @@ def choose_reviews(storage: Storage, predictions: str, conditions: Conditions, o
         predictions: URI of the prediction lines.
         conditions: what makes a prediction need a review.
         output: URI of a folder.
+        worth: where reviews have a budget, what a review of a line is worth. Lines of which it raises
+            :class:`InputError` are set aside.
 
     Raises:
         InputError: there is no such file of predictions.
@@ -53,6 +63,8 @@ def choose_reviews(storage: Storage, predictions: str, conditions: Conditions, o
                 seen.add(hash(parsed["id"]))
                 line = parsed
                 decision = conditions.evaluate(line)
+                if worth is not None and decision.needs_review:
+                    worth(line)
             except InputError as error:
                 reason = InputError(error.problem, file=predictions, line=number, field=error.field)
                 name, content = "set-aside", {"line-number": number, "line": line, "failure-reason": str(reason)}

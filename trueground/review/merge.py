@@ -115,7 +115,8 @@ def _rows(run: ReviewRun, labels: Mapping[str, Label]) -> Iterator[dict[str, Any
             "outcome": "accepted",
             "final": value,
             "agreement": None,
-            "reasons": [],
+            # Only what the day's budget did not reach has some.
+            "reasons": line.get("reasons", []),
             "reviews": [],
         }
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import math
+import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
@@ -95,7 +96,8 @@ def _compiled(expression: str) -> ParsedResult:
 
 def number_at(value: Any, place: str) -> float:
     """A number that a condition looks at. Raises :class:`InputError` where it is none; ``place`` is where it stands."""
-    if isinstance(value, bool) or not isinstance(value, (int, float)) or not math.isfinite(value):
+    # JSON's whole numbers have no limit, and Python reads NaN and Infinity.
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or not abs(value) <= sys.float_info.max:
         raise InputError("a condition needs this number", field=place)
     return float(value)
 
