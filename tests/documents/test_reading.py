@@ -116,8 +116,9 @@ def test_the_same_page_gives_the_same_response() -> None:
         (file_of(page("Total: 12.50"))[:2000], "the image is broken"),
         (file_of(page("Total: 12.50"), "GIF"), "an image of the format GIF"),
         (file_of(page("")), "there is no text on the page"),
+        (file_of(Image.new("RGB", (5_000, 3), "white")), "there is no text on the page"),
     ],
-    ids=["nothing", "pdf", "bomb", "too large", "cut off", "gif", "empty page"],
+    ids=["nothing", "pdf", "bomb", "too large", "cut off", "gif", "empty page", "strip"],
 )
 def test_a_document_that_cannot_be_read_is_refused_by_name(content: bytes, problem: str) -> None:
     with pytest.raises(InputError, match=problem):

@@ -52,8 +52,15 @@ def recognize(page: Image) -> list[Line]:
     """
     # OpenCV's order of colours.
     pixels = np.ascontiguousarray(np.asarray(page)[:, :, ::-1])
-    with _ONE_AT_A_TIME:
-        found = _engine()(pixels)
+    engine = _engine()
+    from rapidocr.utils.process_img import ResizeImgError
+
+    try:
+        with _ONE_AT_A_TIME:
+            found = engine(pixels)
+    except ResizeImgError:
+        # A strip that its scaling makes less than a pixel high has no text.
+        return []
     if found.txts is None:
         return []
     words = found.word_results if len(found.word_results) == len(found.txts) else [()] * len(found.txts)
