@@ -3,7 +3,8 @@
 Run `python -m benchmarks.audits [--quick]`. A model that learned from 300 objects labels the rest of a pool; the error
 rate of those labels is audited. The first column of each way is the number of different objects reviewed until the
 interval is as narrow as plain sampling makes it with `REVIEWS`; coverage is the share of seeds whose sequence never
-excluded the true rate, at any of its looks.
+excluded the true rate, at any of its looks. `variance` bounds what drawing by the model's confidence can save: see
+`least_variance`.
 """
 
 from __future__ import annotations
@@ -14,13 +15,14 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
+from sklearn.isotonic import IsotonicRegression
 
 from benchmarks.autolabel import pools
 from trueground.autolabel.model import LabelModel
-from trueground.quality.prediction_powered import AuditDesign, audit
-from trueground.quality.sequences import ConfidenceSequence
+from trueground.quality.prediction_powered import AuditDesign
+from trueground.quality.sequences import PREDICTED, ConfidenceSequence
 
-LABELED, REVIEWS, CONFIDENCE = 300, 300, 0.95
+LABELED, REVIEWS, NIGHT, CONFIDENCE = 300, 300, 30, 0.95
 SETS = ("digits", "sms_spam", "mnist10k", "subj", "trec", "fashion10k", "ag_news", "banking77")
 QUICK_SETS, QUICK_SEEDS, SEEDS = ("digits", "mnist10k"), 10, 200
 
@@ -36,32 +38,68 @@ def machine_labels(features: NDArray[np.float32], truth: NDArray[np.str_]) -> tu
     return shares.max(axis=1), model.classes_[shares.argmax(axis=1)] != truth[rest]
 
 
-def widths(design: AuditDesign, wrong: Bools, seed: int) -> tuple[NDArray[np.float64], bool]:
-    """The interval's width by number of objects reviewed, from 0 to ``REVIEWS``, and whether it always covered."""
-    sequence, seen, found, covered = ConfidenceSequence(CONFIDENCE), set(), [1.0], True
-    rate = float(wrong.mean())
-    for drawn in design.draw(4 * REVIEWS, [seed, 5]).tolist():
-        if drawn not in seen and len(seen) == REVIEWS:
-            break
-        fresh = drawn not in seen
-        seen.add(drawn)
-        audit(design, [drawn], lambda i: bool(wrong[i]), sequence)
-        covered &= sequence.lower <= rate <= sequence.upper
-        if fresh:
-            found.append(0.0)
-        found[-1] = sequence.upper - sequence.lower
-    return np.array(found), covered
+def plain_widths(wrong: Bools, seed: int) -> tuple[NDArray[np.float64], bool]:
+    """Plain sampling: the interval's width by number of objects reviewed, 0 to ``REVIEWS``; whether it always covered.
+
+    An object that is drawn again counts in the interval, and needs no second review.
+    """
+    design = AuditDesign.uniform(len(wrong))
+    draws = design.draw(4 * REVIEWS, [seed, 5])
+    fresh = np.sort(np.unique(draws, return_index=True)[1])
+    found = Widths(wrong, ConfidenceSequence(CONFIDENCE))
+    found.take(design, draws[: fresh[REVIEWS]] if len(fresh) > REVIEWS else draws)
+    return np.array(found.widths), found.covered
+
+
+def active_widths(confidence: NDArray[np.float64], wrong: Bools, seed: int) -> tuple[NDArray[np.float64], bool]:
+    """The same of audits as they are: a night draws by doubt, from what nobody judged before."""
+    found = Widths(wrong, ConfidenceSequence(CONFIDENCE, PREDICTED))
+    while len(found.known) < REVIEWS:
+        design = AuditDesign.active(confidence, found.known)
+        found.take(design, design.draw(min(NIGHT, REVIEWS - len(found.known)), [seed, len(found.known)]))
+    return np.array(found.widths), found.covered
+
+
+class Widths:
+    """A sequence that takes draws: the width of its interval by number of objects reviewed, and whether it covers."""
+
+    def __init__(self, wrong: Bools, sequence: ConfidenceSequence) -> None:
+        self.wrong, self.sequence, self.rate = wrong, sequence, float(wrong.mean())
+        self.known: dict[int, bool] = {}
+        self.widths, self.covered = [1.0], True
+
+    def take(self, design: AuditDesign, draws: NDArray[np.int64]) -> None:
+        """Review some draws."""
+        outlook = design.outlook()
+        for drawn in draws.tolist():
+            if drawn not in self.known:
+                self.known[drawn] = bool(self.wrong[drawn])
+                self.widths.append(0.0)
+            outlook.observe(self.sequence, float(design.doubt[drawn]), float(design.chance[drawn]), self.known[drawn])
+            self.widths[-1] = self.sequence.upper - self.sequence.lower
+            self.covered &= self.sequence.lower <= self.rate <= self.sequence.upper
 
 
 def measure(confidence: NDArray[np.float64], wrong: Bools, seeds: int) -> tuple[float, float, float, float]:
     """Width of plain sampling, the share of its reviews that are needed for it, and both coverages."""
-    ways = (AuditDesign.uniform(len(wrong)), AuditDesign.active(confidence))
-    runs = [[widths(design, wrong, seed) for seed in range(seeds)] for design in ways]
-    plain, active = (np.mean([run[0][: REVIEWS + 1] for run in way], axis=0) for way in runs)
+    runs = [
+        [plain_widths(wrong, seed) for seed in range(seeds)],
+        [active_widths(confidence, wrong, seed) for seed in range(seeds)],
+    ]
+    plain, active = (np.mean([run[0] for run in way], axis=0) for way in runs)
     enough = np.flatnonzero(active <= plain[-1])
     needed = float(enough[0]) / REVIEWS if len(enough) else np.inf
     covered = [float(np.mean([run[1] for run in way])) for way in runs]
     return float(plain[-1]), needed, covered[0], covered[1]
+
+
+def least_variance(confidence: NDArray[np.float64], wrong: Bools) -> float:
+    """What no way to draw by this confidence can undercut: the least variance of a review, as a share of plain's.
+
+    The confidence is calibrated on the errors themselves, which no audit knows.
+    """
+    chance = IsotonicRegression(y_min=0, y_max=1, increasing=False).fit(confidence, wrong).predict(confidence)
+    return float(np.sqrt(chance * (1 - chance)).mean() ** 2 / (wrong.mean() * (1 - wrong.mean())))
 
 
 def main() -> None:
@@ -70,7 +108,9 @@ def main() -> None:
     folder = Path(os.environ.get("TRUEGROUND_BENCH_DATA", "../shared/data")) / "autolabel"
     seeds = QUICK_SEEDS if quick else SEEDS
     print(f"{seeds} seeds, width of plain sampling after {REVIEWS} reviews, sequences of {CONFIDENCE:.0%} confidence")
-    print(f"{'':12}{'error':>7}{'width':>8}{'reviews':>9}{'fewer':>8}{'covers: plain':>15}{'active':>8}")
+    print(
+        f"{'':12}{'error':>7}{'width':>8}{'reviews':>9}{'fewer':>8}{'variance':>10}{'covers: plain':>15}{'active':>8}"
+    )
     for name in QUICK_SETS if quick else SETS:
         pool = next(pools(folder, name, 1), None)
         if pool is None:
@@ -78,9 +118,13 @@ def main() -> None:
             continue
         confidence, wrong = machine_labels(*pool)
         width, needed, plain, active = measure(confidence, wrong, seeds)
+        least = least_variance(confidence, wrong)
         fewer = f"{1 - needed:8.0%}" if np.isfinite(needed) else f"{'none':>8}"
         reviews = f"{needed * REVIEWS:9.0f}" if np.isfinite(needed) else f"{f'>{REVIEWS}':>9}"
-        print(f"{name:12}{wrong.mean():7.1%}{width:8.3f}{reviews}{fewer}{plain:15.1%}{active:8.1%}", flush=True)
+        print(
+            f"{name:12}{wrong.mean():7.1%}{width:8.3f}{reviews}{fewer}{least:10.2f}{plain:15.1%}{active:8.1%}",
+            flush=True,
+        )
 
 
 if __name__ == "__main__":

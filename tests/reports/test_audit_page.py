@@ -34,7 +34,10 @@ def state(**changes: Any) -> dict[str, Any]:
         }
         for n, row in enumerate(nights)
     ]
-    group = {name: {"drawn": 90 - 7 * n, "wrong": n, "error_rate": n / 90} for n, name in enumerate(("wren", "robin"))}
+    group = {
+        name: {"drawn": 90 - 7 * n, "wrong": n, "error_rate": n / 90, "lower": 0.06 * n, "upper": 0.06 * n + 0.05}
+        for n, name in enumerate(("wren", "robin"))
+    }
     return {
         **EMPTY, "promise": "broken", "since": nights[-1]["night"], "lower": 0.055, "upper": 0.106, "estimate": 0.07,
         "reviews": 341, "nights": nights, "drift": "drifted", "drift_since": nights[-1]["night"],
@@ -52,11 +55,12 @@ def test_a_reader_meets_the_alarm_first_then_when_where_and_since_when(take_apar
         "at most 5.0 % of the machine's labels are wrong",
         "Wrong, at most 10.6 %",
         "341 in 12 nights",
-        "robin 83 1 1.1 %",
-        "birds-7 90 0 0.0 %",
+        "robin 83 1 1.1 % 6.0 % – 11.0 %",
+        "birds-7 90 0 0.0 % 0.0 % – 5.0 %",
         "s3://birds/a-long-folder-name/of/last/november",
     ):
         assert part in page.text, part
+    assert [cell.get("class") for cell in page.all("td")].count("n bad") == 2, "robin, and where robins lie"
     bands = [box for box in page.all("rect") if box.get("class") == "machine band"]
     assert len(bands) == 12
     assert "2026-11-12: 5.5% to 10.6%" in page.text
@@ -77,7 +81,7 @@ def test_before_the_first_night_every_part_says_that_it_is_empty(take_apart: Any
 
 
 def test_words_from_data_are_shown_and_not_obeyed(take_apart: Any) -> None:
-    row = {"drawn": 1, "wrong": 1, "error_rate": 1.0}
+    row = {"drawn": 1, "wrong": 1, "error_rate": 1.0, "lower": 0.0, "upper": 1.0}
     night = {"night": HOSTILE, "lower": 0.0, "upper": 1.0, "estimate": None}
     hostile = state(
         nights=[night], classes={HOSTILE: row}, models={HOSTILE: row}, prefixes={HOSTILE: row}, since=HOSTILE

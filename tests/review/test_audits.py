@@ -81,6 +81,27 @@ def test_the_same_night_draws_the_same_and_nobody_is_asked_twice(tmp_path: Path)
     assert not set(asked(later)) & set(first)
 
 
+def test_a_set_that_was_judged_whole_leaves_nothing_to_ask(tmp_path: Path) -> None:
+    nights = 0
+    while count := audits.draw(run := night(tmp_path, f"night-{nights}"), published(run), 2000):
+        assert count == len(asked(run))
+        state = audits.record(run, dict.fromkeys(asked(run), False))
+        nights += 1
+    assert nights > 1 and state["reviews"] == OBJECTS
+    assert audits.collect(run, None) is not None, "the drift goes on being tested"
+
+
+def test_each_class_has_limits_of_its_own_that_hold_and_narrow(tmp_path: Path) -> None:
+    first = audited(tmp_path, "one", rate=0.25, count=60)["classes"]["wren"]
+    run = night(tmp_path, "two")
+    audits.draw(run, published(run), 400)
+    wrong = np.random.default_rng(0).random(OBJECTS) < 0.25
+    found = audits.record(run, {key: bool(wrong[int(key[-7:-4])]) for key in asked(run)})["classes"]["wren"]
+    assert first["lower"] <= found["lower"] <= wrong.mean() <= found["upper"] < first["upper"]
+    assert found["lower"] <= found["error_rate"] <= found["upper"]
+    assert found["drawn"] > first["drawn"] and found["wrong"] > first["wrong"]
+
+
 def test_labels_of_people_leave_nothing_to_audit(tmp_path: Path) -> None:
     run = night(tmp_path, "one")
     assert audits.draw(run, published(run, human=True), 50) == 0

@@ -66,7 +66,7 @@ def render_audit_report(project: str, state: Mapping[str, Any]) -> str:
 
     Args:
         project: its name.
-        state: as :func:`trueground.review.audits.estimate` has it.
+        state: as :func:`trueground.review.audits.record` gives it.
     """
 
     def groups(name: str) -> list[dict[str, Any]]:

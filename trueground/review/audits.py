@@ -8,18 +8,17 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterator, Mapping, Sequence
-from datetime import UTC, datetime
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from trueground import storage as paths
 from trueground.answers import read_job_answers
-from trueground.autolabel.suspension import BROKEN, HOLDS, UNKNOWN, state_uri
+from trueground.autolabel.suspension import state_uri
 from trueground.manifests import object_key, read_manifest, write_manifest
-from trueground.quality.prediction_powered import AuditDesign, corrected
-from trueground.quality.sequences import ConfidenceSequence
+from trueground.quality.prediction_powered import AuditDesign
 from trueground.reports.pages import render_audit_report
 from trueground.review import drift
+from trueground.review.audit_estimate import estimate, night_facts
 from trueground.review.verification import JUDGEMENTS, WRONG
 from trueground.run import Run, folder_name
 from trueground.tasks import task_type
@@ -33,10 +32,10 @@ def draw(run: Run, labels_uri: str, count: int) -> int:
     Args:
         run: its name is the night's.
         labels_uri: the published manifest.
-        count: how many draws; a label that is drawn twice, or was judged in an earlier night, is not asked again.
+        count: how many draws among those that nobody judged yet; a label that is drawn twice is asked about once.
 
     Returns:
-        How many labels people are asked about; 0 where no label came from a machine.
+        How many labels people are asked about; 0 where no label came from a machine, or all were judged.
 
     Raises:
         InputError: the manifest cannot be read.
@@ -53,33 +52,23 @@ def draw(run: Run, labels_uri: str, count: int) -> int:
             labels.append(label)
     if not labels:
         return 0
-    design = AuditDesign.active([label.confidence for label in labels])
+    known = _judged(run)
+    rows = [
+        {
+            "object": label.object_id,
+            "label": str(label.value),
+            "model": str(line.get(f"{attribute}-metadata", {}).get("job-name", "")).rpartition("/")[2],
+            "prefix": paths.parent(line["source-ref"]) if "source-ref" in line else "",
+        }
+        for line, label in zip(lines, labels, strict=True)
+    ]
+    judged = {i: known[key] for i, row in enumerate(rows) if (key := (row["object"], row["label"])) in known}
+    design = AuditDesign.active([label.confidence for label in labels], judged)
     seed = hashlib.sha256(f"{run.project.name} {run.name} {run.project.rounds.seed}".encode()).digest()
     numbers = design.draw(count, int.from_bytes(seed[:8], "big")).tolist()
-    known = _judged(run)
-    drawn = [
-        {
-            "object": labels[i].object_id,
-            "label": str(labels[i].value),
-            "doubt": float(design.doubt[i]),
-            "chance": float(design.chance[i]),
-            "model": str(lines[i].get(f"{attribute}-metadata", {}).get("job-name", "")).rpartition("/")[2],
-            "prefix": paths.parent(lines[i]["source-ref"]) if "source-ref" in lines[i] else "",
-        }
-        for i in numbers
-    ]
-    ask = [i for i in sorted(set(numbers)) if (labels[i].object_id, str(labels[i].value)) not in known]
+    ask = sorted(set(numbers))
     write_manifest(run.storage, input_manifest(run), (lines[i] for i in ask))
-    low, high = design.range()
-    facts = {
-        "night": run.name,
-        "time": datetime.now(UTC).isoformat(),
-        "objects": len(labels),
-        "mean_doubt": float(design.doubt.mean()),
-        "range": [low, high],
-        "asked": len(ask),
-        "drawn": drawn,
-    }
+    facts = {**night_facts(run.name, design, numbers, rows), "asked": len(ask)}
     # Last: a night without this file was not drawn.
     _write(run, facts, "draw.json")
     return len(ask)
@@ -113,12 +102,17 @@ def record(run: Run, wrong: Mapping[str, bool]) -> dict[str, Any]:
     What was recorded for a night before stays. A label that nobody judged is left out, as by chance.
 
     Returns:
-        The state, as :func:`estimate` has it.
+        The state: what :func:`~trueground.review.audit_estimate.estimate` says of all nights; ``report``, the page's
+        URI; and what :meth:`trueground.review.drift.Drift.to_json` tells.
     """
     if run.storage.exists(_uri(run, "draw.json")) and _read(run, "judgements.json") is None:
         asked = {object_key(line) for line in read_manifest(run.storage, input_manifest(run))}
         _write(run, {key: bool(value) for key, value in wrong.items() if key in asked}, "judgements.json")
-    state = estimate(run)
+    state = {
+        **estimate(_nights(run), run.project.auto_label),
+        "report": paths.join(run.project.output, "audits", "report.html"),
+        **drift.read_drift(run, paths.join(run.project.output, "audits")).to_json(),
+    }
     run.storage.write_text(state["report"], render_audit_report(run.project.name, state))
     # Last: who reads the state finds the page that it names.
     run.storage.write_text(state_uri(run.project), json.dumps(state, indent=1, ensure_ascii=False) + "\n")
@@ -130,88 +124,13 @@ def keep_night(run: Run, facts: dict[str, Any], wrong: Mapping[str, bool]) -> di
 
     Args:
         run: its name is the night's.
-        facts: as :func:`draw` writes them.
+        facts: as :func:`~trueground.review.audit_estimate.night_facts` gives them.
         wrong: by object key whether the label drawn is wrong.
     """
     if _read(run, "judgements.json") is None:
         _write(run, facts, "draw.json")
         _write(run, dict(wrong), "judgements.json")
     return record(run, {})
-
-
-def estimate(run: Run) -> dict[str, Any]:
-    """The error rate of machine labels and whether the promise holds, from all nights' records.
-
-    The promise is broken once the sequence's lower limit passes ``1 - accuracy``, and holds once its upper limit does
-    not. After each change of mind evidence is gathered anew, so that what broke long ago does not weigh for ever; each
-    such start may err with a chance of ``1 - confidence``.
-
-    The rate is that of all machine labels of the published set, old and new: a draw's chance is known, so the share of
-    each model and folder among them can be told apart below, but the promise is one of the set that consumers read. A
-    single bad model therefore counts as much as it labeled.
-
-    Returns:
-        ``promise``, ``since`` (the night it changed), ``lower``, ``upper``, ``estimate``, ``reviews``; ``nights``,
-        what each night left; ``classes``, ``models``, ``prefixes``: by label, by the run whose model gave it and by the
-        folder of the object, the draws, those found wrong and the estimated error rate; ``report``, the page's URI; and
-        what :meth:`trueground.review.drift.Drift.to_json` tells.
-    """
-    promise = run.project.auto_label
-    allowed, status, since, reviews = 1 - promise.accuracy, UNKNOWN, None, 0
-    sequence = ConfidenceSequence(promise.confidence)
-    known: dict[tuple[str, str], bool] = {}
-    nights: list[dict[str, Any]] = []
-    groups: dict[str, dict[str, list[float]]] = {"label": {}, "model": {}, "prefix": {}}
-    for night, judgements in _nights(run):
-        reviews += len(judgements)
-        known |= {
-            (d["object"], d["label"]): judgements[d["object"]] for d in night["drawn"] if d["object"] in judgements
-        }
-        low, high = night["range"]
-        for drawn in night["drawn"]:
-            wrong = known.get((drawn["object"], drawn["label"]))
-            if wrong is None:
-                continue
-            weight = 1 / (drawn["chance"] * night["objects"])
-            value = corrected(night["mean_doubt"], drawn["doubt"], weight, wrong)
-            sequence.add(min(high, max(low, value)), low, high)
-            for field, known_of in groups.items():
-                # Draws from before the field was kept have none.
-                counts = known_of.setdefault(drawn.get(field) or "unknown", [0, 0, 0.0, 0.0])
-                for place, amount in enumerate((1, wrong, weight, weight * wrong)):
-                    counts[place] += amount
-        found = BROKEN if sequence.lower > allowed else HOLDS if sequence.upper <= allowed else status
-        row = {"night": night["night"], "time": night["time"], "reviews": len(judgements), "promise": found}
-        row |= {"lower": sequence.lower, "upper": sequence.upper, "estimate": sequence.estimate}
-        nights.append(row)
-        if found != status:
-            # The first proof that it holds is no change of mind: the evidence for it goes on.
-            if status != UNKNOWN or found == BROKEN:
-                sequence = ConfidenceSequence(promise.confidence)
-            status, since = found, night["night"]
-    last = nights[-1] if nights else {"lower": 0.0, "upper": 1.0, "estimate": None}
-    return {
-        "promise": status,
-        "since": since,
-        "accuracy": promise.accuracy,
-        "confidence": promise.confidence,
-        **{name: last[name] for name in ("lower", "upper", "estimate")},
-        "reviews": reviews,
-        "nights": nights,
-        "classes": _rates(groups["label"]),
-        "models": _rates(groups["model"]),
-        "prefixes": _rates(groups["prefix"]),
-        "report": paths.join(run.project.output, "audits", "report.html"),
-        **drift.read_drift(run, paths.join(run.project.output, "audits")).to_json(),
-    }
-
-
-def _rates(groups: Mapping[str, Sequence[float]]) -> dict[str, dict[str, float]]:
-    """By name what was drawn, what of it was wrong, and the error rate with each draw weighted."""
-    return {
-        name: {"drawn": int(counts[0]), "wrong": int(counts[1]), "error_rate": counts[3] / counts[2]}
-        for name, counts in sorted(groups.items())
-    }
 
 
 def _nights(run: Run) -> Iterator[tuple[dict[str, Any], dict[str, bool]]]:
@@ -224,9 +143,14 @@ def _nights(run: Run) -> Iterator[tuple[dict[str, Any], dict[str, bool]]]:
     yield from sorted(nights, key=lambda item: (item[0]["time"], item[0]["night"]))
 
 
-def _judged(run: Run) -> set[tuple[str, str]]:
-    """The labels that people judged in any night."""
-    return {(d["object"], d["label"]) for night, said in _nights(run) for d in night["drawn"] if d["object"] in said}
+def _judged(run: Run) -> dict[tuple[str, str], bool]:
+    """Whether it is wrong, by object and label, of all that people judged in any night."""
+    return {
+        (one["object"], one["label"]): said[one["object"]]
+        for night, said in _nights(run)
+        for one in night["drawn"]
+        if one["object"] in said
+    }
 
 
 def _uri(run: Run, *file: str, night: str | None = None) -> str:

@@ -9,13 +9,14 @@ from __future__ import annotations
 
 import random
 from dataclasses import replace
-from datetime import UTC, datetime
 from typing import Any
 
 from trueground import storage as paths
 from trueground.autolabel.rounds import WITHHELD
 from trueground.manifests import object_key
+from trueground.quality.prediction_powered import AuditDesign
 from trueground.review import audits
+from trueground.review.audit_estimate import night_facts
 from trueground.review.verification import final_labels
 from trueground.run import Run
 
@@ -27,7 +28,7 @@ def compare(run: Run) -> dict[str, Any] | None:
     so that the rate found is that of what the machine would label.
 
     Returns:
-        The audit's state, as :func:`trueground.review.audits.estimate` has it; ``None`` where nothing was withheld.
+        The audit's state, as :func:`trueground.review.audits.record` gives it; ``None`` where nothing was withheld.
     """
     labels = final_labels(run)
     known = [p for p in run.read_labels(WITHHELD).values() if p.object_id in labels and labels[p.object_id].human]
@@ -36,25 +37,9 @@ def compare(run: Run) -> dict[str, Any] | None:
     random.Random(run.name).shuffle(known)
     folders = {object_key(line): paths.parent(line.get("source-ref", "/")) for line in run.objects()}
     model = str((run.read_json("earlier-model.json") or {}).get("model"))
-    drawn = [
-        {
-            "object": proposal.object_id,
-            "label": str(proposal.value),
-            "doubt": 0.0,
-            "chance": 1 / len(known),
-            "model": model,
-            "prefix": folders[proposal.object_id],
-        }
-        for proposal in known
+    rows = [
+        {"object": p.object_id, "label": str(p.value), "model": model, "prefix": folders[p.object_id]} for p in known
     ]
-    facts: dict[str, Any] = {
-        "night": f"withheld-{run.name}",
-        "time": datetime.now(UTC).isoformat(),
-        "objects": len(known),
-        "mean_doubt": 0.0,
-        "range": [0.0, 1.0],
-        "asked": 0,
-        "drawn": drawn,
-    }
+    facts = night_facts(f"withheld-{run.name}", AuditDesign.uniform(len(known)), range(len(known)), rows)
     wrong = {proposal.object_id: labels[proposal.object_id].value != proposal.value for proposal in known}
-    return audits.keep_night(replace(run, name=facts["night"]), facts, wrong)
+    return audits.keep_night(replace(run, name=facts["night"]), {**facts, "asked": 0}, wrong)
