@@ -85,6 +85,7 @@ class ReviewsExtra(AssetExtra):
     accepted: int = Field(description="predictions that nobody was asked about")
     changed: int = Field(description="predictions that people corrected")
     unresolved: int = Field(description="predictions that nobody could tell about")
+    unanswered: int = Field(0, description="predictions that nobody answered about: stopped, or too late")
     set_aside: int = Field(description="predictions that could not be judged")
 
 

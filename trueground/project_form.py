@@ -16,7 +16,7 @@ from trueground.errors import InputError
 from trueground.project import URIS, Project
 from trueground.project_files import ProjectFile, check_project
 from trueground.review import project as review_project
-from trueground.review.project import ReviewProject
+from trueground.review.project import ReviewProject, ReviewRun
 from trueground.run import Run, folder_name
 from trueground.storage import Storage, as_uri, join
 
@@ -101,10 +101,21 @@ def kept_run(name: str, storage: Storage, *, data_root: str) -> Run:
     Raises:
         InputError: there is none.
     """
-    output = join(as_uri(data_root), name, "labels")
+    run_name, content = _kept(name, "labels", storage, data_root)
+    return Run(project_of(content, data_root=data_root), run_name, storage)
+
+
+def kept_review_run(name: str, storage: Storage, *, data_root: str) -> ReviewRun:
+    """The same of predictions that are reviewed by form."""
+    run_name, content = _kept(name, "reviews", storage, data_root)
+    return ReviewRun(review_project_of(content, data_root=data_root), run_name, storage)
+
+
+def _kept(name: str, made: str, storage: Storage, data_root: str) -> tuple[str, dict[str, Any]]:
+    output = join(as_uri(data_root), name, made)
     try:
         run_name = storage.read_text(join(output, CLAIM)).strip()
         content = json.loads(storage.read_text(join(output, "runs", folder_name(run_name), "project.json")))
     except FileNotFoundError:
-        raise InputError(f"no data set {name!r} was labeled by form", field="name") from None
-    return Run(project_of(content, data_root=data_root), run_name, storage)
+        raise InputError(f"no form of the name {name!r} made {made}", field="name") from None
+    return run_name, content

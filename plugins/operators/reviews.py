@@ -67,6 +67,7 @@ class AskReviewersOperator(ReviewProjectOperator):
         """Find them, or make them."""
         from trueground.review.kinds import review_kind
         from trueground.review.steps import loops_output, team_of
+        from trueground.review.stop import note_flow
 
         project, review = run.project, run.project.review
         kind, team = review_kind(project.source.service), team_of(project, self.review_step)
@@ -90,6 +91,7 @@ class AskReviewersOperator(ReviewProjectOperator):
             },
             source=kind.source,
         )
+        note_flow(run, self.review_step, flow)
         return {"flow_definition": flow}
 
 

@@ -52,6 +52,7 @@ def test_the_project_files_of_the_repository_make_their_dags(tmp_path: Path) -> 
         "review_predictions",
         "roll_back_digits",
         "stop_labeling_job",
+        "stop_reviews",
     ]
 
 

@@ -107,6 +107,17 @@ def test_a_key_that_people_do_not_find_either_is_told_and_one_that_they_find_is_
     assert unknown.doubtful and consensus(unknown) == {}
 
 
+def test_that_there_is_nothing_can_be_confirmed_or_not() -> None:
+    sample = {"Conditions": [one("Sampling", RandomSamplingPercentage=100)]}
+    page, image = form(), picture()
+    for line, nothing in ((page, pairs()), (image, said())):
+        found = reviewed(line, sample, ("review", nothing))
+        assert not found.disagreed and consensus(found) and final(found) == []
+    assert reviewed(image, sample, ("review", said(cannotTell=True))).doubtful
+    added = reviewed(page, sample, ("review", pairs(("new-1", "Due", "May"))))
+    assert added.disagreed and final(added) == [["Due", "May"]]
+
+
 def test_as_many_for_one_thing_as_for_another_is_doubt_and_the_prediction_wins_it() -> None:
     found = reviewed(
         FORM, FIELDS,

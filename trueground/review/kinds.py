@@ -22,6 +22,8 @@ Line = Mapping[str, Any]
 """A prediction line."""
 Opinion = dict[str, Any]
 """What somebody says of the parts of a prediction, by part."""
+NOTHING = ""
+"""The part of a prediction without any: that it has none can be confirmed too."""
 
 
 class ReviewKind(ABC):
@@ -104,8 +106,9 @@ class FormReview(ReviewKind):
 
     def predicted(self, line: Line, decision: Decision) -> Opinion:
         """The pairs as they were read, and that keys which are missing are so."""
-        asked = {field.block_ids[0]: (field.key, field.value) for field in decision.selected}
-        return asked | {f"+{wanted['importantFormKey']}": None for wanted in missing_keys(line, decision)}
+        asked: Opinion = {field.block_ids[0]: (field.key, field.value) for field in decision.selected}
+        asked |= {f"+{wanted['importantFormKey']}": None for wanted in missing_keys(line, decision)}
+        return asked or {NOTHING: None}
 
     def opinion(self, line: Line, decision: Decision, content: Mapping[str, Any]) -> Opinion:
         """The pairs that are right, and those that were added, under their keys."""
@@ -153,7 +156,7 @@ class ModerationReview(ReviewKind):
 
     def predicted(self, line: Line, decision: Decision) -> Opinion:
         """All that was predicted applies."""
-        return {label["Name"]: True for label in decision.selected}
+        return {label["Name"]: True for label in decision.selected} or {NOTHING: False}
 
     def opinion(self, line: Line, decision: Decision, content: Mapping[str, Any]) -> Opinion:
         """Of each label that was shown, whether it was chosen."""

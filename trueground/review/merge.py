@@ -14,8 +14,8 @@ from trueground.review.steps import Reviewed, reviewed, saying
 from trueground.tasks import task_type
 from trueground.tasks.base import Answer, DataObject, Label, TaskType
 
-Outcome = Literal["accepted", "confirmed", "corrected", "unresolved"]
-"""What becomes of a prediction: nobody looked at it; it was right; it was not; nobody could tell."""
+Outcome = Literal["accepted", "confirmed", "corrected", "unresolved", "unanswered"]
+"""What becomes of a prediction: nobody was asked; it was right; it was not; nobody could tell; nobody answered."""
 
 
 def merge_reviews(run: ReviewRun) -> dict[str, Any]:
@@ -63,6 +63,7 @@ def merge_reviews(run: ReviewRun) -> dict[str, Any]:
         "accepted": counts["accepted"],
         "changed": counts["corrected"],
         "unresolved": counts["unresolved"],
+        "unanswered": counts["unanswered"],
         "set_aside": sum(1 for _ in run.read_lines("set-aside.jsonl")),
     }
     extra = ReviewsExtra(**facts).as_extra()
@@ -91,7 +92,9 @@ def _rows(run: ReviewRun, labels: Mapping[str, Label]) -> Iterator[dict[str, Any
     for found in reviewed(run):
         opinion = consensus(found, labels.get(found.line["id"]))
         prediction, final = kind.value(found.line, {}), kind.value(found.line, opinion)
-        outcome: Outcome = "unresolved" if not opinion else "confirmed" if final == prediction else "corrected"
+        outcome: Outcome = "confirmed" if final == prediction else "corrected"
+        if not opinion:
+            outcome = "unresolved" if found.answers else "unanswered"
         yield {
             **_object_of(found.line),
             "prediction": prediction,

@@ -25,6 +25,8 @@ from trueground.storage import Storage
 
 Step = Literal["review", "second", "escalation"]
 STEPS: tuple[Step, ...] = ("review", "second", "escalation")
+STOPPED = "stopped.json"
+"""In a run's folder once its reviews were stopped."""
 READERS = 16
 """Files read at the same time: on S3 each is a round trip."""
 
@@ -76,7 +78,12 @@ def loops_output(project: ReviewProject) -> str:
 
 
 def write_loops(run: ReviewRun, step: Step) -> int:
-    """Write what the people of a step are shown; returns how many objects that is."""
+    """Write what the people of a step are shown; returns how many objects that is.
+
+    In a run that was stopped nobody is shown anything new, and what was shown stays.
+    """
+    if run.storage.exists(run.uri(STOPPED)):
+        return sum(1 for _ in run.read_lines("loops", f"{step}.jsonl"))
     kind = review_kind(run.project.source.service)
     shown = (
         {"id": found.line["id"], "content": kind.loop_input(found.line, found.decision, run.project)}
@@ -87,7 +94,7 @@ def write_loops(run: ReviewRun, step: Step) -> int:
 
 
 def collect_reviews(run: ReviewRun, step: Step, client: Any, started: Mapping[str, Any]) -> dict[str, int]:
-    """Gather what the people of a step said, from the output that A2I wrote of each loop.
+    """Gather what the people of a step said, from the output that A2I wrote of each loop, also of one that was stopped.
 
     Args:
         run: the run.
@@ -110,9 +117,10 @@ def collect_reviews(run: ReviewRun, step: Step, client: Any, started: Mapping[st
 
     def read(loop: Loop) -> dict[str, Any]:
         found: dict[str, Any] = {"id": objects[loop.name], "loop": loop.name, "status": loop.status}
-        if loop.status != "Completed":
+        output = _read_output(run.storage, client, base, loop) if loop.status in ("Completed", "Stopped") else None
+        if output is None:
             return found | {"failure-reason": loop.failure_reason, "answers": []}
-        uri, content = _read_output(run.storage, client, base, loop)
+        uri, content = output
         try:
             answers = [_answer(answer) for answer in content["humanAnswers"]]
         except (KeyError, TypeError):
@@ -165,13 +173,19 @@ def _opinion(kind: ReviewKind, line: Mapping[str, Any], decision: Decision, answ
         raise InputError(error.problem, file=answer["output"], field=error.field) from None
 
 
-def _read_output(storage: Storage, client: Any, base: str, loop: Loop) -> tuple[str, dict[str, Any]]:
-    """The URI of a loop's output and what it says. A2I puts it below the time at which the loop was started."""
+def _read_output(storage: Storage, client: Any, base: str, loop: Loop) -> tuple[str, dict[str, Any]] | None:
+    """The URI of a loop's output and what it says; ``None`` for one that was stopped before anybody answered.
+
+    A2I puts it below the time at which the loop was started.
+    """
     uri = paths.join(base, loop.created_at.astimezone(UTC).strftime("%Y/%m/%d/%H/%M/%S"), loop.name, "output.json")
     try:
         raw = storage.read_bytes(uri)
     except FileNotFoundError:
-        uri = client.describe_human_loop(HumanLoopName=loop.name)["HumanLoopOutput"]["OutputS3Uri"]
+        output = client.describe_human_loop(HumanLoopName=loop.name).get("HumanLoopOutput")
+        if output is None and loop.status == "Stopped":
+            return None
+        uri = output["OutputS3Uri"]
         raw = storage.read_bytes(uri)
     try:
         content = json.loads(raw)
