@@ -19,7 +19,7 @@ from demo.airflow import LocalAirflow
 from demo.digits import read_truth
 from demo.people import SimulatedPeople
 from demo.progress import RunFailed, follow, result_of, trigger, wait_for_run
-from tests.e2e.conftest import sagemaker
+from tests.e2e.conftest import answer_when_asked, sagemaker
 from trueground.storage import file_uri
 
 pytestmark = [pytest.mark.airflow, pytest.mark.slow]
@@ -196,6 +196,33 @@ def test_predictions_are_reviewed_by_form_and_published_as_their_own_asset(airfl
     with pytest.raises(RunFailed, match="failed at project"):
         follow(airflow, "review_predictions", run_id)
     assert "review: a team stands there twice" in log_of(airflow, "review_predictions", run_id, "project")
+
+
+def test_reviews_are_stopped_early_and_the_run_publishes_what_it_has(airflow: LocalAirflow) -> None:
+    pictures = sorted((airflow.data_root / "digits" / "images").iterdir())[:3]
+    lines = [
+        {"id": picture.name, "service": "custom", "source-ref": file_uri(picture),
+         "prediction": {"label": "7", "confidence": 0.4}}
+        for picture in pictures
+    ]  # fmt: skip
+    (airflow.data_root / "more.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+    form = {
+        "name": "cut-short", "source.predictions": "more.jsonl", "labels": list("0123456789"),
+        "review.team": "annotators", "review.escalation_team": "reviewers",
+    }  # fmt: skip
+    run_id = trigger(airflow, "review_predictions", form)
+    wait = f"/dags/review_predictions/dagRuns/{quote(run_id, safe='')}/taskInstances/review.wait"
+    deadline = time.monotonic() + 240
+    while airflow.api("GET", wait)["state"] != "deferred":
+        assert time.monotonic() < deadline, "the run does not come to wait for people"
+        time.sleep(1)
+    for over in (0, 3):
+        stop = trigger(airflow, "stop_reviews", {"name": "cut-short"})
+        assert answer_when_asked(airflow, "stop_reviews", stop, "confirm") == "success"
+        assert result_of(airflow, "stop_reviews", stop, "stop") == {"stopped": 3 - over, "over": over, "not_started": 0}
+        follow(airflow, "review_predictions", run_id)
+    published = result_of(airflow, "review_predictions", run_id, "merge")
+    assert (published["reviewed"], published["unanswered"]) == (3, 3)
 
 
 def test_a_backfill_labels_past_nights_each_its_own_and_tells_their_partitions(

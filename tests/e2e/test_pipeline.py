@@ -19,7 +19,7 @@ from demo.airflow import LocalAirflow
 from demo.digits import read_truth
 from demo.people import SimulatedPeople
 from demo.progress import RunFailed, follow, result_of, trigger, wait_for_run
-from tests.e2e.conftest import DIGITS, sagemaker
+from tests.e2e.conftest import DIGITS, answer_when_asked, sagemaker
 
 pytestmark = [pytest.mark.airflow, pytest.mark.slow]
 
@@ -283,23 +283,3 @@ def test_stopping_a_job_waits_for_a_confirmation_in_airflow(airflow: LocalAirflo
     stopped = result_of(airflow, "stop_labeling_job", run_id, "stop")
     # It was over already, so stopping it changed nothing.
     assert stopped == {"job_name": name, "status_before": "Completed"}
-
-
-def answer_when_asked(airflow: LocalAirflow, dag_id: str, run_id: str, task_id: str) -> str:
-    """Approve what a task of a run asks; the run's state when it is over."""
-    path = f"/dags/{dag_id}/dagRuns/{quote(run_id, safe='')}"
-    details = f"{path}/taskInstances/{task_id}/-1/hitlDetails"
-    deadline, asked = time.monotonic() + 180, 0.0
-    while (state := airflow.api("GET", path)["state"]) not in ("success", "failed"):
-        assert time.monotonic() < deadline, "the run does not go on after its confirmation"
-        task = airflow.api("GET", f"{path}/taskInstances/{task_id}")
-        if task["state"] != "awaiting_input" or airflow.api("GET", details)["response_received"]:
-            asked = 0.0
-        # Nobody answers within the scheduler's next look: Airflow 3.3.2 may fail a task that is answered before it, and
-        # then asks once more.
-        elif not asked:
-            asked = time.monotonic()
-        elif time.monotonic() - asked > 5:
-            airflow.api("PATCH", details, json={"chosen_options": ["Approve"], "params_input": {}})
-        time.sleep(0.5)
-    return str(state)
