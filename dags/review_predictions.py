@@ -6,14 +6,17 @@ A project whose file has a mistake is left out here and named by `broken_project
 
 from __future__ import annotations
 
-from airflow.sdk import DAG, chain
+from airflow.sdk import DAG, BaseOperator, chain
 from operators.connections import PROJECTS_FOLDER, data_root
+from operators.learn_fields import LearnFieldsOperator, PromoteFieldsOperator, RollBackFieldsOperator
+from operators.model_dags import approve_model, roll_back_dag
 from operators.predictions import PREDICTIONS, ChoosePredictionsToReviewOperator
 from operators.project_dags import first_night, project_asset
 from operators.review_pipeline import EVEN_IF_SKIPPED, review_step
-from operators.reviews import LearnFieldsOperator, MergeReviewsOperator
+from operators.reviews import MergeReviewsOperator
 
 from trueground.review.project import ReviewProject, load_review_projects
+from trueground.review.sources import DocumentsSource
 from trueground.review.steps import STEPS, team_of
 
 
@@ -39,10 +42,25 @@ def review_dag(file: str, project: ReviewProject) -> DAG:
         )
         chain(predict, choose, *steps, merge)
         if project.source.kind == "documents" and project.source.learn:
-            chain(merge, LearnFieldsOperator(task_id="learn_fields", project=file))
+            chain(merge, *learn_fields(file, project, project.source))
     return dag
+
+
+def learn_fields(file: str, project: ReviewProject, source: DocumentsSource) -> list[BaseOperator]:
+    """Train a model of fields on all reviews, and promote it by the rule or when somebody approves."""
+    learn = LearnFieldsOperator(task_id="learn_fields", project=file)
+    promote = PromoteFieldsOperator(
+        task_id="promote", project=file, model=project_asset(project, "model"), by_rule=source.promote == "rule"
+    )
+    if source.promote == "rule":
+        return [learn, promote]
+    return [learn, approve_model("learn_fields", project.name, source.approvers, tested="fields"), promote]
 
 
 projects, _ = load_review_projects(PROJECTS_FOLDER, data_root=data_root())
 for file, project in projects.items():
     globals()[f"review_{project.name}"] = review_dag(file, project)
+    if project.source.kind == "documents" and project.source.learn:
+        globals()[f"roll_back_review_{project.name}"] = roll_back_dag(
+            f"roll_back_review_{project.name}", file, project, RollBackFieldsOperator
+        )

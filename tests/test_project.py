@@ -244,6 +244,12 @@ def test_good_projects_are_loaded_beside_broken_ones(tmp_path: Path) -> None:
     assert str(mistakes["copy.yaml"]).startswith(f"{tmp_path}/copy.yaml: name: birds.yml has the same name")
 
 
+@pytest.mark.parametrize("name", ["dataset", "predictions"])
+def test_the_name_of_a_forms_dag_is_taken(name: str, mistake: Callable[..., InputError]) -> None:
+    error = mistake(SMALL.replace("name: birds", f"name: {name}"))
+    assert error.field == "name" and "is taken" in error.problem
+
+
 def test_a_project_cannot_be_changed_once_loaded(load: Load) -> None:
     with pytest.raises(ValueError, match="frozen"):
         load(SMALL).name = "other"  # type: ignore[misc]

@@ -34,6 +34,10 @@ class ProjectPart(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
+RESERVED = ("dataset", "predictions")
+"""Names of no project: ``label_dataset``, ``continue_dataset`` and ``review_predictions`` are the forms' DAGs."""
+
+
 class ProjectFile(ProjectPart):
     """What every kind of project says."""
 
@@ -42,6 +46,13 @@ class ProjectFile(ProjectPart):
     schedule: str | None = None
     connection: str = "trueground"
     output: str
+
+    @field_validator("name")
+    @classmethod
+    def _own_name(cls, value: str) -> str:
+        if value in RESERVED:
+            raise ValueError(f"{value!r} is taken: the DAGs of the forms are called so")
+        return value
 
     @field_validator("schedule")
     @classmethod

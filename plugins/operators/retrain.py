@@ -181,17 +181,24 @@ class _SwitchOperator(ProjectOperator):
 
 
 class PromoteModelOperator(_SwitchOperator):
-    """Make the run's model the current one, if it is better by the rule or was approved by somebody."""
+    """Make the run's model the current one.
+
+    Args:
+        by_rule: only if it is better by the rule; else somebody has approved it.
+    """
+
+    def __init__(self, *, by_rule: bool = True, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.by_rule = by_rule
 
     def step(self, run: Run, context: Context) -> dict[str, Any]:
         """Switch the pointer; skips itself where the rule says no."""
         from trueground.models.retrain import model_name, promote, registry_of
 
-        by_rule = run.project.retrain.promote == "rule"
         record = registry_of(run).record(model_name(run))
-        if by_rule and not record.better:
+        if self.by_rule and not record.better:
             raise AirflowSkipException(f"not promoted: {record.reason}")
-        return self.tell(run, context, *promote(run, reason=None if by_rule else f"approved; {record.reason}"))
+        return self.tell(run, context, *promote(run, reason=None if self.by_rule else f"approved; {record.reason}"))
 
 
 class RollBackModelOperator(_SwitchOperator):

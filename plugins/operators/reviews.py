@@ -123,22 +123,6 @@ class CollectReviewsOperator(ReviewProjectOperator):
         return counts
 
 
-class LearnFieldsOperator(ReviewProjectOperator):
-    """Train the model of a document project's fields on the reviews of all its runs; the next run reads with it.
-
-    Returns:
-        How many fields it was ``trained_on``, the ``model``'s URI, and the ``reason`` where there is none.
-    """
-
-    def step(self, run: ReviewRun, context: Context) -> dict[str, Any]:
-        """Train it."""
-        from trueground.review.learned_fields import learn_fields
-
-        learned = learn_fields(run)
-        self.log.info("%s", learned)
-        return learned
-
-
 class MergeReviewsOperator(ReviewProjectOperator):
     """Publish predictions, reviews and final values as one table, and tell everyone who waits for it.
 

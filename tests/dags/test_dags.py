@@ -51,6 +51,7 @@ def test_the_project_files_of_the_repository_make_their_dags(tmp_path: Path) -> 
         "review_invoices",
         "review_predictions",
         "roll_back_digits",
+        "roll_back_review_invoices",
         "stop_labeling_job",
         "stop_reviews",
     ]

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import time
 from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from threading import Thread
 from typing import Any
 from urllib.parse import quote
 
@@ -39,7 +42,11 @@ auto_label: {enabled: true, accuracy: 0.9, confidence: 0.9}
 verification: {enabled: true, team: reviewers, workers_per_object: 1, sample: 20, least_sure: 5}
 approval: {required: false, users: []}
 retrain: {enabled: true, test_share: 0.2}
-audit: {enabled: true, schedule: null, objects: 10}
+audit:
+  enabled: true
+  schedule: null
+  objects: 10
+  notify: [{kind: http, connection: chat, endpoint: hooks/audits}]
 """
 
 CAREFUL = (
@@ -56,7 +63,7 @@ NIGHTLY = (
     .replace("digits/images/", '"nights/{night}"')
     .replace("maximum: 3, first: 60", "maximum: 1, first: 60")
     .replace("verification: {enabled: true", "verification: {enabled: false")
-    .replace("audit: {enabled: true", "audit: {enabled: false")
+    .replace("audit:\n  enabled: true", "audit:\n  enabled: false")
     .replace("retrain: {enabled: true", "retrain: {enabled: false")
 )
 """A third one, which labels the folder of each night."""
@@ -76,8 +83,37 @@ def sagemaker(airflow: LocalAirflow) -> Any:
     )
 
 
+class Chat:
+    """A web server that keeps what is posted to it."""
+
+    def __init__(self) -> None:
+        posted: list[tuple[str, dict[str, Any]]] = []
+
+        class Handler(BaseHTTPRequestHandler):
+            def do_POST(self) -> None:
+                posted.append((self.path, json.loads(self.rfile.read(int(self.headers["Content-Length"])))))
+                self.send_response(200)
+                self.end_headers()
+
+        self.posted = posted
+        self.server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self.url = f"http://127.0.0.1:{self.server.server_port}"
+
+
 @pytest.fixture(scope="module")
-def airflow(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalAirflow]:
+def chat() -> Iterator[Chat]:
+    """Where the audit of the project mini tells of its alarms."""
+    found = Chat()
+    thread = Thread(target=found.server.serve_forever, daemon=True)
+    thread.start()
+    yield found
+    found.server.shutdown()
+    found.server.server_close()
+    thread.join()
+
+
+@pytest.fixture(scope="module")
+def airflow(tmp_path_factory: pytest.TempPathFactory, chat: Chat) -> Iterator[LocalAirflow]:
     """Airflow, running; stopped after the module's tests."""
     folder = tmp_path_factory.mktemp("airflow")
     projects = folder / "projects"
@@ -86,12 +122,18 @@ def airflow(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalAirflow]:
     (projects / "careful.yaml").write_text(CAREFUL)
     (projects / "nightly.yaml").write_text(NIGHTLY)
     write_digits(folder / "data" / "digits" / "images", folder / "truth.csv", limit=DIGITS)
+    lineage = {"type": "file", "log_file_path": str(folder / "lineage" / "event"), "append": False}
+    (folder / "lineage").mkdir()
     local = LocalAirflow(
         folder / "home",
         folder / "trueground",
         folder / "data",
         port=18080 + os.getpid() % 1000,
-        extra_environment={"TRUEGROUND_PROJECTS": str(projects)},
+        extra_environment={
+            "TRUEGROUND_PROJECTS": str(projects),
+            "AIRFLOW__OPENLINEAGE__TRANSPORT": json.dumps(lineage),
+            "AIRFLOW_CONN_CHAT": json.dumps({"conn_type": "http", "host": chat.url}),
+        },
     )
     with local.running():
         yield local

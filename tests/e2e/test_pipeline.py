@@ -7,7 +7,7 @@ import os
 import subprocess
 import sys
 import time
-from collections import Counter
+from collections import Counter, defaultdict
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -19,7 +19,13 @@ from demo.airflow import LocalAirflow
 from demo.digits import read_truth
 from demo.people import SimulatedPeople
 from demo.progress import RunFailed, follow, result_of, trigger, wait_for_run
-from tests.e2e.conftest import DIGITS, answer_when_asked, sagemaker
+from tests.e2e.conftest import DIGITS, Chat, answer_when_asked, sagemaker
+from trueground.project import load_project
+from trueground.quality.prediction_powered import AuditDesign
+from trueground.review import audits
+from trueground.review.audit_estimate import night_facts
+from trueground.run import Run, folder_name
+from trueground.storage import Storage
 
 pytestmark = [pytest.mark.airflow, pytest.mark.slow]
 
@@ -205,6 +211,52 @@ def test_an_audit_asks_about_machine_labels_once_and_tells_what_it_found(
     assert state["promise"] == found["promise"]
     events = airflow.api("GET", "/assets/events", params={"source_dag_id": "audit_mini"})["asset_events"]
     assert [event["extra"]["reviews"] for event in events] == [asked]
+
+
+def test_a_broken_promise_is_told_once_by_airflows_notifier(
+    airflow: LocalAirflow, run: dict[str, Any], chat: Chat
+) -> None:
+    projects = Path(airflow.environment["TRUEGROUND_PROJECTS"])
+    project = load_project(projects / "mini.yaml", data_root=str(airflow.data_root))
+    before = Run(project, "withheld-before", Storage(data_root=str(airflow.data_root)))
+    rows = [{"object": f"{n}.png", "label": "7", "model": "old", "prefix": "gone"} for n in range(200)]
+    facts = night_facts(before.name, AuditDesign.uniform(len(rows)), range(len(rows)), rows)
+    state = audits.keep_night(before, {**facts, "asked": 0}, {row["object"]: n % 2 == 0 for n, row in enumerate(rows)})
+    assert state["promise"] == "broken" and not chat.posted
+    people = SimulatedPeople(airflow, airflow.data_root.parent / "truth.csv", seconds=0.05)
+    people.start()
+    try:
+        for told in (1, 0):
+            night = trigger(airflow, "audit_mini", {})
+            follow(airflow, "audit_mini", night)
+            assert result_of(airflow, "audit_mini", night, "notify") == {"told": told}
+    finally:
+        people.stop()
+    ((path, message),) = chat.posted
+    assert path == "/hooks/audits" and message["text"].startswith("mini: the promise is broken: at least ")
+    assert (message["schema"], message["promise"]) == ("trueground.audit/1", "broken")
+
+
+def test_openlineage_is_told_how_data_labels_and_model_hang_together(
+    airflow: LocalAirflow, run: dict[str, Any]
+) -> None:
+    events = [json.loads(file.read_text()) for file in (airflow.data_root.parent / "lineage").iterdir()]
+    reads: dict[str, set[str]] = defaultdict(set)
+    writes: dict[str, str] = {}
+    rows: dict[str, int | None] = {}
+    for event in events:
+        if event["eventType"] == "COMPLETE":
+            job = event["job"]["name"]
+            reads[job] |= {data["name"] for data in event["inputs"]}
+            for data in event["outputs"]:
+                writes[data["name"]] = job
+                rows[data["name"]] = data.get("outputFacets", {}).get("outputStatistics", {}).get("rowCount")
+    labels = str(path_of(run["published"]["labels"]))
+    model = str(path_of(result_of(airflow, "retrain_mini", run["retraining"], "promote")["model"]))
+    assert (writes[labels], rows[labels]) == ("label_mini.publish", DIGITS)
+    assert writes[model] == "retrain_mini.retrain" and labels in reads["retrain_mini.retrain"]
+    manifest = str(airflow.data_root / "mini" / "runs" / folder_name(run["run_id"]) / "input.manifest")
+    assert writes[manifest] == "label_mini.build_manifest" and manifest in reads["label_mini.publish"]
 
 
 def test_a_second_run_finds_nothing_new(airflow: LocalAirflow, run: dict[str, Any]) -> None:

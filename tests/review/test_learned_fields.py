@@ -8,17 +8,20 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import yaml
 
 from demo.documents import checks, review_project
 from demo.invoices import write_invoices
 from demo.reviewers import review_form
-from trueground.documents.field_model import FieldModel
+from trueground.documents.field_model import FieldModel, TooFewReviews
 from trueground.errors import InputError
-from trueground.models.registry import Registry
+from trueground.models.data import in_test_split
+from trueground.models.registry import ModelRecord, Registry
+from trueground.models.retrain import promote
 from trueground.review.choose import choose_reviews
-from trueground.review.learned_fields import learn_fields, model_of, reviewed_fields
+from trueground.review.learned_fields import TEST_SHARE, compared, learn_fields, model_of, reviewed_fields
 from trueground.review.predict import read_documents
 from trueground.review.project import ReviewRun, load_review_project
 from trueground.review.steps import write_loops
@@ -69,6 +72,14 @@ class Runs:
         return {"worker": "w", "submitted_at": "2026-01-01T00:00:00Z", "seconds": 2.0, "content": said}
 
 
+def promoted(run: ReviewRun) -> ModelRecord:
+    """What the run taught, in use."""
+    record = learn_fields(run)
+    assert record.better, record.reason
+    promote(run)
+    return record
+
+
 def invoices(folder: Path, count: int) -> Runs:
     write_invoices(folder / "data" / "pages", folder / "truth.json", count, seed=7)
     found = Runs(folder, folder / "truth.json")
@@ -96,10 +107,10 @@ def test_the_next_run_reads_with_what_the_reviews_of_the_ones_before_taught(runs
     first = runs.run("first")
     assert model_of(first) is None
     runs.review(first)
-    learned = learn_fields(first)
-    assert learned["trained_on"] == len(list(reviewed_fields(first))) > 30
+    learned = promoted(first)
+    assert (learned.trained_on or 0) + (learned.tested_on or 0) == len(list(reviewed_fields(first))) > 30
     second = runs.run("second")
-    model = FieldModel.from_bytes(second.storage.read_bytes(learned["model"]))
+    model = FieldModel.from_bytes(second.storage.read_bytes(learned.model))
     as_read, predicted = (list(second.read_lines(name)) for name in ("read.jsonl", "predictions.jsonl"))
     assert as_read == list(first.read_lines("read.jsonl"))
     assert [line["prediction"] for line in predicted] == [model.apply(line["prediction"]) for line in as_read]
@@ -109,7 +120,8 @@ def test_a_run_that_is_repeated_reads_with_the_model_it_began_with(runs: Runs) -
     first = runs.run("first")
     before = list(first.read_lines("predictions.jsonl"))
     runs.review(first)
-    learn_fields(first)
+    promoted(first)
+    promoted(first)
     assert len(Registry(first.storage, first.project.output).records()) == 1
     assert list(runs.run("first").read_lines("predictions.jsonl")) == before
 
@@ -131,16 +143,55 @@ def test_what_people_were_shown_is_learned_from_however_the_conditions_change(
     assert list(reviewed_fields(again)) == learned
 
 
+def test_a_model_is_tested_on_documents_that_no_model_learns_from_and_one_that_is_worse_is_not_used(runs: Runs) -> None:
+    first = runs.run("first")
+    runs.review(first)
+    record = promoted(first)
+    tested = [field for document, field in reviewed_fields(first) if in_test_split(document, TEST_SHARE)]
+    assert record.tested_on == len(tested) > 0 and record.champion is None
+    assert record.lower is not None and record.accuracy is not None and record.upper is not None
+    assert record.lower <= record.accuracy <= record.upper
+    (version,) = record.data
+    assert version.uri == first.uri("reviews", "review.jsonl")
+    card = first.storage.read_text(record.card)
+    assert f"**{record.accuracy:.1%}**" in card and "The first model." in card
+
+    registry = Registry(first.storage, first.project.output)
+    champion, comparison, better = compared(registry, "second", tested, np.zeros(len(tested), dtype=bool))
+    assert (champion, comparison.champion_accuracy, better) == ("first", record.accuracy, record.accuracy == 0)
+    assert compared(registry, "second", tested, np.ones(len(tested), dtype=bool))[2]
+    assert not compared(registry, "second", [], np.ones(0, dtype=bool))[2], "nothing says that it is as good"
+    first.storage.write_bytes(record.model, b"broken")
+    assert compared(registry, "second", tested, np.zeros(len(tested), dtype=bool))[2], "nobody could use the other one"
+
+
+def test_a_run_after_a_rollback_reads_with_the_earlier_model(runs: Runs) -> None:
+    first = runs.run("first")
+    runs.review(first)
+    earlier = promoted(first)
+    second = runs.run("second")
+    runs.review(second)
+    later = promoted(second)
+    assert later.champion == earlier.name and len(later.data) == 2
+    Registry(first.storage, first.project.output).roll_back(by="somebody", reason="to be sure")
+    third = runs.run("third")
+    assert third.read_json("fields-model.json") == {"model": earlier.model}
+    model = FieldModel.from_bytes(first.storage.read_bytes(earlier.model))
+    assert [line["prediction"] for line in third.read_lines("predictions.jsonl")] == [
+        model.apply(line["prediction"]) for line in third.read_lines("read.jsonl")
+    ]
+
+
 def test_too_few_reviews_leave_the_model_that_was(runs: Runs) -> None:
-    learned = learn_fields(runs.run("first"))
-    assert learned["model"] is None and "too few to learn from" in learned["reason"]
+    with pytest.raises(TooFewReviews, match="too few to learn from"):
+        learn_fields(runs.run("first"))
     assert model_of(runs.run("second")) is None
 
 
 def test_a_model_of_another_version_is_refused_by_name(runs: Runs) -> None:
     first = runs.run("first")
     runs.review(first)
-    first.storage.write_bytes(learn_fields(first)["model"], b"something else")
+    first.storage.write_bytes(promoted(first).model, b"something else")
     with pytest.raises(InputError, match="not a model file"):
         runs.run("second")
 

@@ -6,7 +6,7 @@ import copy
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,6 +16,9 @@ from trueground.errors import InputError
 from trueground.models.files import dump_state, load_state
 from trueground.review.forms import ReviewedField
 from trueground.review.textract import FormField, form_fields
+
+if TYPE_CHECKING:
+    from trueground.models.registry import ModelRecord
 
 MARK, FORMAT = "trueground field model", 1
 FOLDS = 5
@@ -27,6 +30,10 @@ FEATURES = (
     "least sure word", "mean word", "pair", "shape", "outline", "key alike", "key mended", "value mended",
     "known words", "values seen",
 )  # fmt: skip
+
+
+class TooFewReviews(InputError):
+    """The reviewed fields are too few to learn from, or all right, or all wrong."""
 
 
 @dataclass(frozen=True)
@@ -59,7 +66,7 @@ class FieldModel:
         """Learn, forgetting what was learned before; returns itself.
 
         Raises:
-            InputError: the fields are too few, or all right, or all wrong.
+            TooFewReviews: there is nothing to learn from them.
         """
         from sklearn.linear_model import LogisticRegression
 
@@ -72,7 +79,7 @@ class FieldModel:
                 rows[number], key, value = _features(known, field.read)
                 right[number] = (key, value) == (field.key, field.value)
         if len(reviewed) < FEWEST or right.all() or not right.any():
-            raise InputError(
+            raise TooFewReviews(
                 f"{len(reviewed)} reviewed fields, of which {int(right.sum())} are right, are too few to learn from",
                 hint=f"{FEWEST} are needed, and both kinds among them.",
             )
@@ -108,16 +115,31 @@ class FieldModel:
                 blocks[name]["Confidence"] = round(100 * checked.probability, 3)
         return mended
 
-    def card(self, project: str) -> str:
-        """The model card, in Markdown: what it learned from, and what weighs how much in its chances."""
+    def card(self, record: ModelRecord) -> str:
+        """The model card, in Markdown: what it learned from, how right it is, and what weighs how much in its chances.
+
+        Args:
+            record: what is registered of the model.
+        """
         weights = zip(FEATURES, self.coefficients, strict=True)
         keys = ", ".join(f"{key} ({count})" for key, count in self.known.keys.most_common())
+        tested = "There is no test document yet."
+        if record.accuracy is not None:
+            tested = (
+                f"Of {record.tested_on} fields of test documents, which no model learns from, people confirm "
+                f"**{record.accuracy:.1%}** (95 % interval {record.lower:.1%} to {record.upper:.1%})."
+            )
+        against = "" if record.champion_accuracy is None else f" The model {record.champion}: "
+        against += "" if record.champion_accuracy is None else f"{record.champion_accuracy:.1%}."
         return (
-            f"# The model of fields of {project}\n\n"
+            f"# The model of fields of {record.project}\n\n"
             "It mends fields that a reader of documents misread, and says how likely each is right, by logistic "
             "regression on the reader's confidences and on how usual key and value are.\n\n"
             f"- trained on {self.trained_on} fields that people reviewed\n"
             f"- keys, and how often people confirmed them: {keys}\n\n"
+            f"## How right it is\n\n{tested}{against} {record.reason.capitalize()}.\n\n"
+            "People looked at them because they were unsure, or in a sample, so they are harder than fields as a whole."
+            "\n\n## What its chances follow from\n\n"
             "| feature, of variance 1 | weight |\n|---|---|\n"
             + "".join(f"| {name} | {weight:+.2f} |\n" for name, weight in weights)
         )

@@ -17,20 +17,20 @@ from trueground.errors import InputError
 from trueground.models.data import read_predictions, read_versions, write_data
 from trueground.models.registry import ModelRecord, Registry, Switch, load_model
 from trueground.models.sources import read_sources
-from trueground.run import Run
+from trueground.run import Run, RunFolder
 
 
-def registry_of(run: Run) -> Registry:
+def registry_of(run: RunFolder) -> Registry:
     """The registry of the run's project."""
     return Registry(run.storage, run.project.output)
 
 
-def model_name(run: Run) -> str:
+def model_name(run: RunFolder) -> str:
     """The name of the run's model: that of the run's folder."""
     return paths.name(run.folder)
 
 
-def model_folder(run: Run) -> str:
+def model_folder(run: RunFolder) -> str:
     """The folder of the run's model."""
     return registry_of(run).uri(model_name(run))
 
@@ -107,14 +107,14 @@ def register(run: Run, model_uri: str, predictions_uri: str) -> ModelRecord:
     return record
 
 
-def promote(run: Run, *, reason: str | None = None) -> tuple[ModelRecord, Switch]:
+def promote(run: RunFolder, *, reason: str | None = None) -> tuple[ModelRecord, Switch]:
     """Make the run's model the current one. ``reason``: by default that of the comparison."""
     registry = registry_of(run)
     record = registry.record(model_name(run))
     return record, registry.promote(record.name, by=run.name, reason=reason or record.reason)
 
 
-def model_extra(run: Run, record: ModelRecord, switch: Switch) -> dict[str, Any]:
+def model_extra(run: RunFolder, record: ModelRecord, switch: Switch) -> dict[str, Any]:
     """What the event of the model asset says."""
     facts = {
         **record.model_dump(include={"name", "model", "card", "trainer", "accuracy", "lower", "upper", "tested_on"}),

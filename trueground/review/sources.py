@@ -42,11 +42,14 @@ class DocumentsSource(Data):
     """Images of documents, read on this machine; what is found has Textract's shape.
 
     With ``learn``, a model of fields learns from each run's reviews, mends what the next one reads, and says how likely
-    each field is right.
+    each field is right. A new one is used by the rule, or once one of the ``approvers`` (anybody, if none is named)
+    says so in Airflow.
     """
 
     kind: Literal["documents"]
     learn: bool = True
+    promote: Literal["rule", "approval"] = "rule"
+    approvers: tuple[str, ...] = ()
     service: Literal["textract"] = "textract"
 
 
