@@ -8,7 +8,7 @@ are published as the asset `<name>-reviews`, as a project file's are.
 from __future__ import annotations
 
 from airflow.sdk import DAG, AssetAlias, chain
-from operators.predictions import ChoosePredictionsToReviewOperator, TakePredictionsOperator
+from operators.predictions import ChoosePredictionsToReviewOperator, PredictAsAskedOperator
 from operators.review_form import MakeReviewProjectOperator, review_form
 from operators.review_pipeline import EVEN_IF_SKIPPED, review_step
 from operators.reviews import MergeReviewsOperator
@@ -32,7 +32,7 @@ with DAG(
     project = make.output["project"]
     chain(
         make,
-        TakePredictionsOperator(task_id="predict", project=project),
+        PredictAsAskedOperator(task_id="predict", project=project),
         ChoosePredictionsToReviewOperator(task_id="choose", project=project),
         *(review_step(project, step, name="{{ params.name }}", connection=CONNECTION) for step in STEPS),
         MergeReviewsOperator(

@@ -106,7 +106,7 @@ def continue_form() -> dict[str, Param]:
             description="For a run that stopped early: people label what has no label. 0: verify only.",
         ),
         **{
-            place: form_field(section, title, help, _or_nothing(field_schema(place)))
+            place: form_field(section, title, help, or_nothing(field_schema(place)))
             for section, fields in SECTIONS.items()
             for place, (title, help) in fields.items()
             if place in ("rounds.each", "people.workers_per_object") or section == "Verification"
@@ -114,8 +114,11 @@ def continue_form() -> dict[str, Param]:
     }  # fmt: skip
 
 
-def _or_nothing(schema: dict[str, Any]) -> dict[str, Any]:
-    return {**schema, "type": [schema["type"], "null"], "default": None}
+def or_nothing(schema: dict[str, Any]) -> dict[str, Any]:
+    """The JSON schema of a field that may be left empty, as it is at first."""
+    kinds = schema["type"] if isinstance(schema["type"], list) else [schema["type"]]
+    choices = {"enum": [*schema["enum"], None]} if "enum" in schema else {}
+    return {**schema, **choices, "type": list(dict.fromkeys([*kinds, "null"])), "default": None}
 
 
 def form_field(section: str, title: str, help: str, schema: dict[str, Any]) -> Param:

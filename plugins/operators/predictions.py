@@ -130,6 +130,22 @@ PREDICTIONS: Mapping[str, type[PredictionsOperator]] = {
 """The operator of each kind of source."""
 
 
+class PredictAsAskedOperator(PredictionsOperator):
+    """Make or take predictions by the operator of the project's source, where that is known only as the run goes."""
+
+    def predict(self, run: ReviewRun) -> int:
+        """As that operator does."""
+        return self._operator(run).predict(run)
+
+    def inputs(self, run: ReviewRun) -> list[str]:
+        """As that operator has them."""
+        return self._operator(run).inputs(run)
+
+    def _operator(self, run: ReviewRun) -> PredictionsOperator:
+        kind = run.project.source.kind
+        return PREDICTIONS[kind](task_id=kind, project=self.project, run_name=self.run_name)
+
+
 class ChoosePredictionsToReviewOperator(ReviewProjectOperator):
     """Evaluate the project's activation conditions: ``to-review``, ``accepted`` and ``set-aside`` of the run's folder.
 

@@ -8,23 +8,56 @@ from typing import TYPE_CHECKING, Any
 from airflow.sdk import Param
 
 from operators.connections import PROJECTS_FOLDER, TEMPLATES_FOLDER, data_root
-from operators.forms import MakeProjectOperator, form_field
+from operators.forms import MakeProjectOperator, form_field, or_nothing
+from operators.predictions import PREDICTIONS
+from trueground.project import Data, load_projects
+from trueground.project_files import ProjectPart
 from trueground.project_form import content_of, field_schema, review_project_of
 from trueground.review.project import ReviewProject, load_review_projects
-from trueground.review.sources import FileSource
+from trueground.review.sources import CalledSource, EndpointSource, FileSource, ModelSource, RekognitionSource
 
 if TYPE_CHECKING:
     from trueground.project_files import ProjectFile
 
+SOURCES: Mapping[str, type[ProjectPart]] = {
+    "predictions": FileSource,
+    "service": FileSource,
+    "prefix": Data,
+    "manifest": Data,
+    "project": ModelSource,
+    "other": ModelSource,
+    "connection": CalledSource,
+    "min_confidence": RekognitionSource,
+    "endpoint": EndpointSource,
+    "content_type": EndpointSource,
+    "prediction": EndpointSource,
+}
+"""The fields of a source that the form asks, by the kind of source that says what each may be."""
+
 SECTIONS = {
-    "Predictions": {
+    "Review": {
         "name": ("Name", "Of the review: small letters, digits and hyphens. Each form needs a new one."),
-        "source.predictions": ("Predictions", "JSON Lines or Parquet: a path from the data root, or an s3:// URI."),
-        "source.service": ("Kind", "custom: labels of a model; textract: documents; rekognition: moderation labels."),
         "conditions": ("Activation conditions", "A2I's JSON, the list of them. Empty: everything is reviewed."),
-        "labels": ("Labels", "What reviewers of the kind custom choose from, one a line."),
+        "labels": ("Labels", "What reviewers choose from, one a line, where predictions are labels."),
         "label_attribute": ("Label attribute", "The key that holds the final label in the published manifest."),
         "connection": ("Connection", "The Airflow connection of the labeling service."),
+    },
+    "Predictions": {
+        "source.kind": ("From", "Who predicts. Below, fill in what is named for it, and leave the rest empty."),
+        "source.predictions": ("Predictions", "file: JSON Lines or Parquet; a path from the data root, or a URI."),
+        "source.service": ("What they are", "file: custom (labels; so if empty), textract, or rekognition."),
+        "source.prefix": ("Folder", "All others: what is predicted on, all images or texts below it."),
+        "source.manifest": ("Manifest", "Instead of a folder: a manifest in JSON Lines."),
+        "source.project": ("Labeling project", "model: whose current model predicts; its file in include/projects/."),
+        "source.other": ("Other project", "model: one whose model predicts too, for the condition DisagreementCheck."),
+        "source.endpoint": ("Endpoint", "sagemaker-endpoint: its name."),
+        "source.content_type": ("Content type", "sagemaker-endpoint: image/…, text/…, or application/json."),
+        "source.prediction": (
+            "Where it is",
+            "sagemaker-endpoint: JMESPath to it in the answer. Empty: all of it.",
+        ),
+        "source.min_confidence": ("Least confidence", "rekognition: labels below so many percent are not told."),
+        "source.connection": ("Connection of AWS", "textract, rekognition, sagemaker-endpoint. Empty: as above."),
     },
     "Reviewers": {
         "review.team": ("Team", "The work team that reviews."),
@@ -49,6 +82,8 @@ def review_form() -> dict[str, Param]:
     named = {team for one in reviews for team in (one.team, one.second_team, one.escalation_team) if team}
     templates = sorted(folder.name for folder in TEMPLATES_FOLDER.iterdir() if folder.is_dir())
     changes: dict[str, dict[str, Any]] = {
+        "source.kind": {"default": "file", "enum": list(PREDICTIONS)},
+        "source.project": {"examples": sorted(load_projects(PROJECTS_FOLDER, data_root=data_root())[0])},
         "conditions": {"type": ["array", "null"], "items": {"type": "object"}, "default": None},
         "labels": {"type": ["array", "null"], "default": None},
         "review.template": {"enum": [*templates, None]},
@@ -62,18 +97,24 @@ def review_form() -> dict[str, Param]:
 
 
 def _schema(place: str) -> dict[str, Any]:
+    if place == "source.kind":
+        return {"type": "string"}
     if place.startswith("source."):
-        return field_schema(place.removeprefix("source."), FileSource)
+        field = place.removeprefix("source.")
+        return or_nothing(field_schema(field, SOURCES[field]))
     return field_schema(place, ReviewProject)
 
 
 class MakeReviewProjectOperator(MakeProjectOperator):
-    """Make a review project of the form's values, its predictions a file."""
+    """Make a review project of the form's values."""
 
     def content(self, values: dict[str, Any]) -> dict[str, Any]:
         """The project file that the form's values amount to."""
-        content = content_of(values, "reviews")
-        return {**content, "kind": "review-predictions", "source": {"kind": "file", **content.get("source", {})}}
+        content = {**content_of(values, "reviews"), "kind": "review-predictions"}
+        if content["source"]["kind"] == "documents":
+            # There is no later run that could use what this one teaches.
+            content["source"]["learn"] = False
+        return content
 
     def check(self, content: dict[str, Any]) -> ProjectFile:
         """The review project that the content declares. Raises :class:`InputError` with the field of the mistake."""
