@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from trueground.review.project import ReviewRun
 
 
-class LearnFieldsOperator(ReviewProjectOperator, RetrainModelOperator):
+class LearnFieldsOperator(RetrainModelOperator, ReviewProjectOperator):
     """Train a model of fields on the reviews of all runs, compare it with the current one, register it.
 
     Skips itself where there are too few reviews to learn from.
@@ -32,9 +32,9 @@ class LearnFieldsOperator(ReviewProjectOperator, RetrainModelOperator):
             raise AirflowSkipException(str(error)) from error
 
 
-class PromoteFieldsOperator(ReviewProjectOperator, PromoteModelOperator):
+class PromoteFieldsOperator(PromoteModelOperator, ReviewProjectOperator):
     """Make the run's model of fields the current one; the next run reads with it."""
 
 
-class RollBackFieldsOperator(ReviewProjectOperator, RollBackModelOperator):
+class RollBackFieldsOperator(RollBackModelOperator, ReviewProjectOperator):
     """Make an earlier model of fields the current one again."""
