@@ -3,8 +3,8 @@
 Run `python -m benchmarks.drift [--quick]`. A reference of 600 objects, then 10 nights of 100 new ones each, all drawn
 from one data set without replacement: `false` is the share of seeds in which the alarm ever rang, which is to be 5 % at
 most. Then the inputs change after the third night, and `found` is the share of seeds in which it rang within seven more
-nights, `nights` how many it took (median). Changes: `noise` on the pictures, `class`: one class becomes five times as
-common, `other`: three of ten objects come from another data set.
+nights, `nights` how many it took (median). Changes: three of ten objects come from another data set, or are of a class
+that was not there before.
 """
 
 from __future__ import annotations
