@@ -20,8 +20,9 @@ from trueground.errors import InputError
 from trueground.models.data import in_test_split
 from trueground.models.registry import ModelRecord, Registry
 from trueground.models.retrain import promote
+from trueground.review import learned_fields
 from trueground.review.choose import choose_reviews
-from trueground.review.learned_fields import TEST_SHARE, compared, learn_fields, model_of, reviewed_fields
+from trueground.review.learned_fields import compared, learn_fields, model_of, reviewed_fields
 from trueground.review.predict import read_documents
 from trueground.review.project import ReviewRun, load_review_project
 from trueground.review.steps import write_loops
@@ -96,8 +97,13 @@ def read_once(tmp_path_factory: pytest.TempPathFactory) -> Runs:
 
 
 @pytest.fixture
-def runs(tmp_path: Path, read_once: Runs) -> Runs:
+def runs(tmp_path: Path, read_once: Runs, monkeypatch: pytest.MonkeyPatch) -> Runs:
     (tmp_path / "data").mkdir()
+    assert read_once.read is not None
+    names = [json.loads(line)["id"] for line in read_once.read.splitlines()]
+    # Which documents are test documents follows from their names, and these from where the tests run.
+    one = next(share for share in np.linspace(0, 1, 10_001) if sum(in_test_split(name, share) for name in names))
+    monkeypatch.setattr(learned_fields, "TEST_SHARE", one)
     found = Runs(tmp_path, read_once.truth, read_once.read)
     found.write()
     return found
@@ -147,7 +153,7 @@ def test_a_model_is_tested_on_documents_that_no_model_learns_from_and_one_that_i
     first = runs.run("first")
     runs.review(first)
     record = promoted(first)
-    tested = [field for document, field in reviewed_fields(first) if in_test_split(document, TEST_SHARE)]
+    tested = [field for document, field in reviewed_fields(first) if in_test_split(document, learned_fields.TEST_SHARE)]
     assert record.tested_on == len(tested) > 0 and record.champion is None
     assert record.lower is not None and record.accuracy is not None and record.upper is not None
     assert record.lower <= record.accuracy <= record.upper
