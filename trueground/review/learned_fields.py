@@ -69,7 +69,7 @@ def learn_fields(run: ReviewRun) -> ModelRecord:
 
     found = [(each, list(reviewed_fields(each))) for each in _runs(run)]
     kept = [(in_test_split(document, TEST_SHARE), field) for _, fields in found for document, field in fields]
-    train, test = ([field for tested, field in kept if tested is wanted] for wanted in (False, True))
+    train, test = ([field for tested, field in kept if tested == wanted] for wanted in (False, True))
     model = FieldModel().fit(train)
     registry, name = Registry(run.storage, run.project.output), folder_name(run.name)
     content, (uri, card) = model.to_bytes(), (registry.uri(name, file) for file in ("fields.skops", "card.md"))
