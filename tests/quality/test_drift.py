@@ -9,7 +9,18 @@ import numpy as np
 import pytest
 from sklearn.datasets import load_digits
 
-from benchmarks.drift import first_alarm, load, mixed, pool_of
+from benchmarks.drift import (
+    A_NIGHT,
+    NIGHTS,
+    REPLACED,
+    STEADY,
+    STRANGERS,
+    first_alarm,
+    load,
+    mixed,
+    pool_of,
+    strangers_of,
+)
 from trueground.quality.drift import SCORES, DriftTest, InputScores
 
 DATA = Path(os.environ.get("TRUEGROUND_BENCH_DATA", "../shared/data")) / "autolabel"
@@ -52,10 +63,21 @@ def test_false_alarms_are_as_rare_as_stated_over_200_seeds_of_real_digits() -> N
     assert np.mean([night is not None for night in alarms]) <= 0.05
 
 
+def test_each_night_of_a_benchmarked_change_has_strangers_of_its_own() -> None:
+    strangers = strangers_of(np.arange(STRANGERS + 7, dtype=np.float32)[:, None], seed=1)
+    come, own = mixed(strangers), np.full((A_NIGHT, 1), -1, dtype=np.float32)
+    nights = [come(night, own) for night in range(NIGHTS)]
+    assert [len(night) for night in nights] == [A_NIGHT] * NIGHTS
+    assert [int((night >= 0).sum()) for night in nights] == [0] * STEADY + [REPLACED] * (NIGHTS - STEADY)
+    assert len(np.unique(np.concatenate(nights))) == STRANGERS + 1
+    with pytest.raises(ValueError):
+        strangers_of(strangers[1:], seed=1)
+
+
 def test_a_new_kind_of_picture_is_found_within_two_nights() -> None:
     known, stranger = load(DATA, "mnist10k"), load(DATA, "fashion10k")
     if known is None or stranger is None:
         pytest.skip(f"no data below {DATA}; TRUEGROUND_BENCH_DATA names the folder of the benchmark data")
     for seed in range(5):
-        night = first_alarm(pool_of(known[0], seed), mixed(stranger[0]), seed)
+        night = first_alarm(pool_of(known[0], seed), mixed(strangers_of(stranger[0], seed)), seed)
         assert night is not None and 3 <= night <= 4
