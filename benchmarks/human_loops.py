@@ -1,4 +1,5 @@
-"""Ten thousand human loops of one DAG run: started, waited for, collected and merged; and a thousand runs that wait.
+"""Ten thousand human loops of one DAG run: started, waited for, collected and merged; as many stopped early; and a
+thousand runs that wait.
 
 The service and, on request, a PostgreSQL server run beside it. What is printed is seconds by the clock, CPU seconds of
 each process, and the peak of memory; the machine's load stands beside them.
@@ -31,6 +32,7 @@ from trueground.review.loops import STARTERS, loop_prefix, start_loops
 from trueground.review.merge import merge_reviews
 from trueground.review.project import ReviewProject, ReviewRun
 from trueground.review.steps import collect_reviews, loops_output, write_loops
+from trueground.review.stop import note_flow, stop_reviews
 from trueground.storage import Storage, file_uri
 
 TEMPLATE = (ROOT / "include/templates/prediction/template.liquid.html").read_text()
@@ -82,11 +84,7 @@ def prepare(server: TruegroundServer, loops: int) -> tuple[ReviewRun, str]:
         }
     )
     run = ReviewRun(project, "night", Storage(data_root=str(server.folder / "data")))
-    with run.storage.writer(run.uri("predictions.jsonl")) as handle:
-        for number in range(loops):
-            prediction = {"label": "good", "confidence": 0.5}
-            line = {"id": f"text {number}", "source": f"A short text, number {number}.", "service": "custom"}
-            handle.write(encoded({**line, "prediction": prediction}) + b"\n")
+    predict(run, loops)
     client = server.client()
     ui = client.create_human_task_ui(HumanTaskUiName="texts", UiTemplate={"Content": TEMPLATE})["HumanTaskUiArn"]
     flow = client.create_flow_definition(
@@ -99,6 +97,15 @@ def prepare(server: TruegroundServer, loops: int) -> tuple[ReviewRun, str]:
         RoleArn="arn:aws:iam::000000000000:role/reviews",
     )["FlowDefinitionArn"]  # fmt: skip
     return run, flow
+
+
+def predict(run: ReviewRun, loops: int) -> None:
+    """Write the run's predictions."""
+    with run.storage.writer(run.uri("predictions.jsonl")) as handle:
+        for number in range(loops):
+            prediction = {"label": "good", "confidence": 0.5}
+            line = {"id": f"text {number}", "source": f"A short text, number {number}.", "service": "custom"}
+            handle.write(encoded({**line, "prediction": prediction}) + b"\n")
 
 
 def answer_all(server: TruegroundServer, flow: str) -> None:
@@ -205,6 +212,14 @@ def main() -> int:
             collect_reviews(run, "review", client, started)
         with meter.part("merge"):
             merge_reviews(run)
+        other = ReviewRun(run.project, "another night", run.storage)
+        predict(other, options.loops)
+        choose_reviews(run.storage, other.uri("predictions.jsonl"), run.project.parsed_conditions(), other.folder)
+        write_loops(other, "review")
+        note_flow(other, "review", flow)
+        start_loops(client, flow, other.read_lines("loops", "review.jsonl"), prefix=loop_prefix("texts", other.name))
+        with meter.part("stop as many, early"):
+            print(stop_reviews(other, client))
         waiting = [start_one(client, flow, number) for number in range(options.runs)]
         asyncio.run(watch_without_end(waiting, meter))
         share = meter.rows[-1]["own_cpu"] / meter.rows[-1]["seconds"]

@@ -131,11 +131,11 @@ def test_a_run_that_was_stopped_early_is_labeled_to_its_end_and_keeps_what_was_d
                 break
             assert time.monotonic() < deadline, "nobody works"
             time.sleep(0.1)
-        early = trigger(airflow, "continue_dataset", {"name": "rest", "more_rounds": 1})
-        with pytest.raises(RunFailed, match="failed at start"):
-            follow(airflow, "continue_dataset", early)
-        assert f"name: the run '{run_id}' is not over" in log_of(airflow, "continue_dataset", early, "start")
-        client.stop_labeling_job(LabelingJobName=jobs[0]["LabelingJobName"])
+    early = trigger(airflow, "continue_dataset", {"name": "rest", "more_rounds": 1})
+    with pytest.raises(RunFailed, match="failed at start"):
+        follow(airflow, "continue_dataset", early)
+    assert f"name: the run '{run_id}' is not over" in log_of(airflow, "continue_dataset", early, "start")
+    client.stop_labeling_job(LabelingJobName=jobs[0]["LabelingJobName"])
     with pytest.raises(RunFailed, match="check_labels"):
         follow(airflow, "label_dataset", run_id)
     with people(airflow, truth):
