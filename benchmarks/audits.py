@@ -19,8 +19,8 @@ from sklearn.isotonic import IsotonicRegression
 
 from benchmarks.autolabel import pools
 from trueground.autolabel.model import LabelModel
-from trueground.quality.prediction_powered import AuditDesign
-from trueground.quality.sequences import PREDICTED, ConfidenceSequence
+from trueground.quality.prediction_powered import AuditDesign, audit
+from trueground.quality.sequences import GUESSED, PREDICTED, Betting, ConfidenceSequence
 
 LABELED, REVIEWS, NIGHT, CONFIDENCE = 300, 300, 30, 0.95
 SETS = ("digits", "sms_spam", "mnist10k", "subj", "trec", "fashion10k", "ag_news", "banking77")
@@ -38,59 +38,53 @@ def machine_labels(features: NDArray[np.float32], truth: NDArray[np.str_]) -> tu
     return shares.max(axis=1), model.classes_[shares.argmax(axis=1)] != truth[rest]
 
 
-def plain_widths(wrong: Bools, seed: int) -> tuple[NDArray[np.float64], bool]:
-    """Plain sampling: the interval's width by number of objects reviewed, 0 to ``REVIEWS``; whether it always covered.
+class Watched(ConfidenceSequence):
+    """A sequence that keeps its width by number of objects reviewed, and whether it covered at all of its looks."""
 
-    An object that is drawn again counts in the interval, and needs no second review.
-    """
-    design = AuditDesign.uniform(len(wrong))
-    draws = design.draw(4 * REVIEWS, [seed, 5])
-    fresh = np.sort(np.unique(draws, return_index=True)[1])
-    found = Widths(wrong, ConfidenceSequence(CONFIDENCE))
-    found.take(design, draws[: fresh[REVIEWS]] if len(fresh) > REVIEWS else draws)
-    return np.array(found.widths), found.covered
-
-
-def active_widths(confidence: NDArray[np.float64], wrong: Bools, seed: int) -> tuple[NDArray[np.float64], bool]:
-    """The same of audits as they are: a night draws by doubt, from what nobody judged before."""
-    found = Widths(wrong, ConfidenceSequence(CONFIDENCE, PREDICTED))
-    while len(found.known) < REVIEWS:
-        design = AuditDesign.active(confidence, found.known)
-        found.take(design, design.draw(min(NIGHT, REVIEWS - len(found.known)), [seed, len(found.known)]))
-    return np.array(found.widths), found.covered
-
-
-class Widths:
-    """A sequence that takes draws: the width of its interval by number of objects reviewed, and whether it covers."""
-
-    def __init__(self, wrong: Bools, sequence: ConfidenceSequence) -> None:
-        self.wrong, self.sequence, self.rate = wrong, sequence, float(wrong.mean())
-        self.known: dict[int, bool] = {}
+    def __init__(self, wrong: Bools, betting: Betting) -> None:
+        super().__init__(CONFIDENCE, betting)
+        self.wrong, self.rate = wrong, float(wrong.mean())
         self.widths, self.covered = [1.0], True
 
-    def take(self, design: AuditDesign, draws: NDArray[np.int64]) -> None:
-        """Review some draws."""
-        outlook = design.outlook()
-        for drawn in draws.tolist():
-            if drawn not in self.known:
-                self.known[drawn] = bool(self.wrong[drawn])
-                self.widths.append(0.0)
-            outlook.observe(self.sequence, float(design.doubt[drawn]), float(design.chance[drawn]), self.known[drawn])
-            self.widths[-1] = self.sequence.upper - self.sequence.lower
-            self.covered &= self.sequence.lower <= self.rate <= self.sequence.upper
+    def review(self, number: int) -> bool:
+        """Review one more object."""
+        self.widths.append(0.0)
+        return bool(self.wrong[number])
+
+    def add(self, *observation: float, **hints: float) -> None:
+        """Take an observation, and look."""
+        super().add(*observation, **hints)
+        self.widths[-1] = self.upper - self.lower
+        self.covered &= self.lower <= self.rate <= self.upper
+
+
+def plain(wrong: Bools, seed: int) -> Watched:
+    """Plain sampling. An object that is drawn again counts in the interval, and needs no second review."""
+    design, found = AuditDesign.uniform(len(wrong)), Watched(wrong, GUESSED)
+    draws = design.draw(4 * REVIEWS, [seed, 5])
+    fresh = np.sort(np.unique(draws, return_index=True)[1])
+    audit(design, draws[: fresh[REVIEWS]] if len(fresh) > REVIEWS else draws, found.review, found)
+    return found
+
+
+def active(confidence: NDArray[np.float64], wrong: Bools, seed: int) -> Watched:
+    """Audits as they are: a night draws by doubt, from what nobody judged before."""
+    found, known = Watched(wrong, PREDICTED), dict[int, bool]()
+    while len(known) < REVIEWS:
+        design = AuditDesign.active(confidence, known)
+        draws = design.draw(min(NIGHT, REVIEWS - len(known)), [seed, len(known)])
+        known |= audit(design, draws, found.review, found)
+    return found
 
 
 def measure(confidence: NDArray[np.float64], wrong: Bools, seeds: int) -> tuple[float, float, float, float]:
     """Width of plain sampling, the share of its reviews that are needed for it, and both coverages."""
-    runs = [
-        [plain_widths(wrong, seed) for seed in range(seeds)],
-        [active_widths(confidence, wrong, seed) for seed in range(seeds)],
-    ]
-    plain, active = (np.mean([run[0] for run in way], axis=0) for way in runs)
-    enough = np.flatnonzero(active <= plain[-1])
+    ways = [[plain(wrong, seed) for seed in range(seeds)], [active(confidence, wrong, seed) for seed in range(seeds)]]
+    usual, own = (np.mean([found.widths for found in way], axis=0) for way in ways)
+    enough = np.flatnonzero(own <= usual[-1])
     needed = float(enough[0]) / REVIEWS if len(enough) else np.inf
-    covered = [float(np.mean([run[1] for run in way])) for way in runs]
-    return float(plain[-1]), needed, covered[0], covered[1]
+    covered = [float(np.mean([found.covered for found in way])) for way in ways]
+    return float(usual[-1]), needed, covered[0], covered[1]
 
 
 def least_variance(confidence: NDArray[np.float64], wrong: Bools) -> float:
@@ -117,12 +111,12 @@ def main() -> None:
             print(f"{name:12}skipped: not below {folder}; TRUEGROUND_BENCH_DATA names the folder of the benchmark data")
             continue
         confidence, wrong = machine_labels(*pool)
-        width, needed, plain, active = measure(confidence, wrong, seeds)
+        width, needed, covered, covered_by_doubt = measure(confidence, wrong, seeds)
         least = least_variance(confidence, wrong)
         fewer = f"{1 - needed:8.0%}" if np.isfinite(needed) else f"{'none':>8}"
         reviews = f"{needed * REVIEWS:9.0f}" if np.isfinite(needed) else f"{f'>{REVIEWS}':>9}"
         print(
-            f"{name:12}{wrong.mean():7.1%}{width:8.3f}{reviews}{fewer}{least:10.2f}{plain:15.1%}{active:8.1%}",
+            f"{name:12}{wrong.mean():7.1%}{width:8.3f}{reviews}{fewer}{least:10.2f}{covered:15.1%}{covered_by_doubt:8.1%}",
             flush=True,
         )
 

@@ -26,7 +26,6 @@ from typing import Any
 
 from benchmarks.service_processes import ROOT, PostgreSQL, cpu_seconds, postgresql, tidy_when_stopped
 from benchmarks.service_trueground import TEAM, TruegroundServer, trueground
-from trueground.manifests.write import encoded
 from trueground.review.choose import choose_reviews
 from trueground.review.loops import STARTERS, loop_prefix, start_loops
 from trueground.review.merge import merge_reviews
@@ -101,11 +100,12 @@ def prepare(server: TruegroundServer, loops: int) -> tuple[ReviewRun, str]:
 
 def predict(run: ReviewRun, loops: int) -> None:
     """Write the run's predictions."""
-    with run.storage.writer(run.uri("predictions.jsonl")) as handle:
-        for number in range(loops):
-            prediction = {"label": "good", "confidence": 0.5}
-            line = {"id": f"text {number}", "source": f"A short text, number {number}.", "service": "custom"}
-            handle.write(encoded({**line, "prediction": prediction}) + b"\n")
+    prediction = {"label": "good", "confidence": 0.5}
+    lines = (
+        {"id": f"text {n}", "source": f"A short text, number {n}.", "service": "custom", "prediction": prediction}
+        for n in range(loops)
+    )
+    run.write_lines(lines, "predictions.jsonl")
 
 
 def answer_all(server: TruegroundServer, flow: str) -> None:

@@ -172,9 +172,7 @@ class StartHumanLoopsOperator(BaseOperator):
 
     def execute(self, context: Context) -> dict[str, Any]:
         """Start what is not there yet."""
-        # AWS throttles. Not the adaptive mode: it signs first and waits then.
-        config = {"max_pool_connections": STARTERS, "retries": {"mode": "standard", "total_max_attempts": 10}}
-        client = HumanLoopHook(aws_conn_id=self.connection, config=Config(**config)).conn
+        client = loops_client(self.connection)
         prefix = loop_prefix(self.name, self.run_name, self.step)
         # It never changes, however often the run is cleared, unlike the run's start. Clocks may differ.
         after = context["dag_run"].run_after - timedelta(hours=1)
@@ -213,6 +211,13 @@ class StartHumanLoopsOperator(BaseOperator):
                         line=number,
                     ) from None
                 yield line
+
+
+def loops_client(connection: str) -> Any:
+    """The ``sagemaker-a2i-runtime`` client of a connection for many loops at a time."""
+    # AWS throttles. Not the adaptive mode: it signs first and waits then.
+    config = {"max_pool_connections": STARTERS, "retries": {"mode": "standard", "total_max_attempts": 10}}
+    return HumanLoopHook(aws_conn_id=connection, config=Config(**config)).conn
 
 
 def find_task_ui(hook: LabelingServiceHook, name: str, template: str) -> str:

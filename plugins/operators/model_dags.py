@@ -58,6 +58,7 @@ def roll_back_dag(dag_id: str, file: str, project: ProjectFile, operator: type[R
         max_active_runs=1,
         default_args=RETRIES,
         tags=["retraining", project.name],
+        doc_md=f"Trigger it, and an earlier model of {project.name} is the current one again.",
         params={
             "model": Param(
                 "",

@@ -7,12 +7,11 @@ from typing import TYPE_CHECKING, Any
 
 from airflow.sdk import BaseOperator
 from airflow.sdk.exceptions import AirflowFailException
-from botocore.config import Config
 
-from operators.connections import PROJECTS_FOLDER, HumanLoopHook, data_root, storage_of
+from operators.connections import PROJECTS_FOLDER, data_root, storage_of
+from operators.human_loops import loops_client
 from trueground.errors import InputError
 from trueground.project_form import kept_review_run
-from trueground.review.loops import STARTERS
 from trueground.review.project import ReviewRun, load_review_projects
 
 if TYPE_CHECKING:
@@ -51,8 +50,7 @@ class StopReviewsOperator(BaseOperator):
                 )
         except InputError as error:
             raise AirflowFailException(str(error)) from error
-        config = Config(max_pool_connections=STARTERS, retries={"mode": "standard", "total_max_attempts": 10})
-        stopped = stop_reviews(run, HumanLoopHook(aws_conn_id=run.project.connection, config=config).conn)
+        stopped = stop_reviews(run, loops_client(run.project.connection))
         self.log.info("%s", stopped)
         return stopped
 

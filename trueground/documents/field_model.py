@@ -129,15 +129,15 @@ class FieldModel:
                 f"Of {record.tested_on} fields of test documents, which no model learns from, people confirm "
                 f"**{record.accuracy:.1%}** (95 % interval {record.lower:.1%} to {record.upper:.1%})."
             )
-        against = "" if record.champion_accuracy is None else f" The model {record.champion}: "
-        against += "" if record.champion_accuracy is None else f"{record.champion_accuracy:.1%}."
+        if record.champion_accuracy is not None:
+            tested += f" The model {record.champion}: {record.champion_accuracy:.1%}."
         return (
             f"# The model of fields of {record.project}\n\n"
             "It mends fields that a reader of documents misread, and says how likely each is right, by logistic "
             "regression on the reader's confidences and on how usual key and value are.\n\n"
             f"- trained on {self.trained_on} fields that people reviewed\n"
             f"- keys, and how often people confirmed them: {keys}\n\n"
-            f"## How right it is\n\n{tested}{against} {record.reason.capitalize()}.\n\n"
+            f"## How right it is\n\n{tested} {record.reason.capitalize()}.\n\n"
             "People looked at them because they were unsure, or in a sample, so they are harder than fields as a whole."
             "\n\n## What its chances follow from\n\n"
             "| feature, of variance 1 | weight |\n|---|---|\n"

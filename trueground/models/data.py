@@ -58,7 +58,7 @@ def write_data(run: Run, sets: Iterable[Mapping[str, str]]) -> None:
                 found += 1
                 labels[object_key(line)] = (line, label)
         versions.append(
-            DataVersion.model_validate({**one, "sha256": _digest(run.storage, one["uri"]), "objects": found})
+            DataVersion.model_validate({**one, "sha256": sha256_of(run.storage, one["uri"]), "objects": found})
         )
     source = run.task_type.source_key
     train, test, answers = [], [], []
@@ -123,7 +123,8 @@ def read_predictions(storage: Storage, uri: str, *, asked: Iterable[str], classe
     return {key: found[key] for key in asked}
 
 
-def _digest(storage: Storage, uri: str) -> str:
+def sha256_of(storage: Storage, uri: str) -> str:
+    """The SHA-256 of a file, in hexadecimal, read a piece at a time."""
     digest = hashlib.sha256()
     with storage.open(uri) as handle:
         while chunk := handle.read(CHUNK):

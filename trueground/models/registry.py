@@ -247,16 +247,26 @@ def load_model(storage: Storage, record: ModelRecord) -> LabelModel:
     """
     from trueground.autolabel.model import LabelModel
 
+    content = model_content(storage, record)
+    try:
+        return LabelModel.from_bytes(content)
+    except InputError as error:
+        raise InputError(error.problem, file=record.model, hint=error.hint) from None
+
+
+def model_content(storage: Storage, record: ModelRecord) -> bytes:
+    """A registered model's file, whatever made it.
+
+    Raises:
+        InputError: it is gone, or is not the one that was registered; ``file`` names it.
+    """
     try:
         content = storage.read_bytes(record.model)
     except FileNotFoundError:
         raise InputError("the model file is gone", file=record.model, hint="Roll back to another model.") from None
     if record.sha256 is not None and hashlib.sha256(content).hexdigest() != record.sha256:
         raise InputError("the model file is not the one that was registered", file=record.model, field="sha256")
-    try:
-        return LabelModel.from_bytes(content)
-    except InputError as error:
-        raise InputError(error.problem, file=record.model, hint=error.hint) from None
+    return content
 
 
 def _text(document: BaseModel) -> str:

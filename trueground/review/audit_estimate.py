@@ -49,6 +49,11 @@ def night_facts(
     }
 
 
+def judged_of(night: Mapping[str, Any], said: Mapping[str, bool]) -> dict[tuple[str, str], bool]:
+    """Whether it is wrong, by object and label, of what was drawn and judged in a night."""
+    return {(one["object"], one["label"]): said[one["object"]] for one in night["drawn"] if one["object"] in said}
+
+
 def estimate(nights: Iterable[Night], promise: AutoLabel) -> dict[str, Any]:
     """The error rate of machine labels and whether the promise holds, from all nights' records.
 
@@ -132,6 +137,6 @@ def _in_order(nights: Iterable[Night]) -> Iterator[tuple[Mapping[str, Any], int,
     """
     known: dict[tuple[str, str], bool] = {}
     for night, said in nights:
-        known |= {(one["object"], one["label"]): said[one["object"]] for one in night["drawn"] if one["object"] in said}
+        known |= judged_of(night, said)
         judged = [(one, known.get((one["object"], one["label"]))) for one in night["drawn"]]
         yield night, len(said), [(one, wrong) for one, wrong in judged if wrong is not None]

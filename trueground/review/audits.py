@@ -18,7 +18,7 @@ from trueground.manifests import object_key, read_manifest, write_manifest
 from trueground.quality.prediction_powered import AuditDesign
 from trueground.reports.pages import render_audit_report
 from trueground.review import drift
-from trueground.review.audit_estimate import estimate, night_facts
+from trueground.review.audit_estimate import estimate, judged_of, night_facts
 from trueground.review.verification import JUDGEMENTS, WRONG
 from trueground.run import Run, folder_name
 from trueground.tasks import task_type
@@ -145,12 +145,10 @@ def _nights(run: Run) -> Iterator[tuple[dict[str, Any], dict[str, bool]]]:
 
 def _judged(run: Run) -> dict[tuple[str, str], bool]:
     """Whether it is wrong, by object and label, of all that people judged in any night."""
-    return {
-        (one["object"], one["label"]): said[one["object"]]
-        for night, said in _nights(run)
-        for one in night["drawn"]
-        if one["object"] in said
-    }
+    known: dict[tuple[str, str], bool] = {}
+    for night, said in _nights(run):
+        known |= judged_of(night, said)
+    return known
 
 
 def _uri(run: Run, *file: str, night: str | None = None) -> str:

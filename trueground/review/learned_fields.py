@@ -16,16 +16,16 @@ from numpy.typing import NDArray
 
 from trueground import storage as paths
 from trueground.errors import InputError
-from trueground.models.data import in_test_split
+from trueground.models.data import in_test_split, sha256_of
 from trueground.models.evaluate import Comparison, compare_models
-from trueground.models.registry import DataVersion, ModelRecord, Registry
+from trueground.models.registry import DataVersion, ModelRecord, Registry, model_content
+from trueground.models.retrain import model_name, registry_of
 from trueground.quality.bounds import wilson_interval
 from trueground.review.forms import ReviewedField
 from trueground.review.merge import consensus
 from trueground.review.project import ReviewRun
 from trueground.review.steps import reviewed
 from trueground.review.textract import form_fields
-from trueground.run import folder_name
 from trueground.storage import Storage
 
 if TYPE_CHECKING:
@@ -46,7 +46,7 @@ def model_of(run: ReviewRun) -> FieldModel | None:
 
     used = run.read_json("fields-model.json")
     if used is None:
-        current = Registry(run.storage, run.project.output).current()
+        current = registry_of(run).current()
         used = {"model": None if current is None else current.model}
         run.write_json(used, "fields-model.json")
     return None if used["model"] is None else FieldModel.from_bytes(run.storage.read_bytes(used["model"]))
@@ -71,7 +71,7 @@ def learn_fields(run: ReviewRun) -> ModelRecord:
     kept = [(in_test_split(document, TEST_SHARE), field) for _, fields in found for document, field in fields]
     train, test = ([field for tested, field in kept if tested == wanted] for wanted in (False, True))
     model = FieldModel().fit(train)
-    registry, name = Registry(run.storage, run.project.output), folder_name(run.name)
+    registry, name = registry_of(run), model_name(run)
     content, (uri, card) = model.to_bytes(), (registry.uri(name, file) for file in ("fields.skops", "card.md"))
     right = _right(model, test)
     lower, upper = wilson_interval(int(right.sum()), len(right))
@@ -142,12 +142,12 @@ def _right(model: FieldModel, fields: Sequence[ReviewedField]) -> NDArray[np.boo
 def _load(storage: Storage, record: ModelRecord) -> FieldModel:
     from trueground.documents.field_model import FieldModel
 
-    return FieldModel.from_bytes(storage.read_bytes(record.model))
+    return FieldModel.from_bytes(model_content(storage, record))
 
 
 def _version(run: ReviewRun, fields: int) -> DataVersion:
     uri = run.uri("reviews", "review.jsonl")
-    digest = hashlib.sha256(run.storage.read_bytes(uri)).hexdigest()
+    digest = sha256_of(run.storage, uri)
     return DataVersion(kind="reviews", uri=uri, attribute="fields", sha256=digest, objects=fields)
 
 
