@@ -102,6 +102,23 @@ def test_each_class_has_limits_of_its_own_that_hold_and_narrow(tmp_path: Path) -
     assert found["drawn"] > first["drawn"] and found["wrong"] > first["wrong"]
 
 
+def test_nights_that_an_earlier_version_kept_go_on_counting(tmp_path: Path) -> None:
+    run = night(tmp_path, "old")
+    drawn = [
+        {"object": f"{n}.png", "label": "wren", "doubt": 0.1, "chance": 0.01, "model": "x", "prefix": "birds"}
+        for n in range(100)
+    ]
+    facts = {
+        "night": "old", "time": "2026-01-01T00:00:00+00:00", "objects": 100, "mean_doubt": 0.1, "range": [0.0, 1.0],
+        "asked": 100, "drawn": drawn,
+    }  # fmt: skip
+    state = audits.keep_night(run, facts, {row["object"]: n % 2 == 0 for n, row in enumerate(drawn)})
+    assert state["promise"] == "broken" and state["lower"] < 0.5 < state["upper"]
+    assert state["classes"] == {} and "No class was drawn yet." in run.storage.read_text(state["report"])
+    found = audited(tmp_path, "new", rate=0.25)
+    assert found["reviews"] > state["reviews"] == 100 and found["classes"]["wren"]["drawn"] > 0
+
+
 def test_labels_of_people_leave_nothing_to_audit(tmp_path: Path) -> None:
     run = night(tmp_path, "one")
     assert audits.draw(run, published(run, human=True), 50) == 0

@@ -49,6 +49,15 @@ def night_facts(
     }
 
 
+def read_night(facts: Mapping[str, Any]) -> Mapping[str, Any]:
+    """A night's facts as they are kept now. Earlier versions kept nothing of groups, and foretold no variance."""
+    if "groups" in facts:
+        return facts
+    low, high = facts["range"]
+    outlook = Outlook(facts["objects"], 1.0, facts["mean_doubt"], low, high, None)
+    return {**facts, "outlook": outlook.to_json(), "groups": {field: {} for field in GROUPS.values()}}
+
+
 def judged_of(night: Mapping[str, Any], said: Mapping[str, bool]) -> dict[tuple[str, str], bool]:
     """Whether it is wrong, by object and label, of what was drawn and judged in a night."""
     return {(one["object"], one["label"]): said[one["object"]] for one in night["drawn"] if one["object"] in said}
@@ -83,8 +92,10 @@ def estimate(nights: Iterable[Night], promise: AutoLabel) -> dict[str, Any]:
         for drawn, wrong in judged:
             Outlook(**night["outlook"]).observe(sequence, drawn["doubt"], drawn["chance"], wrong)
             for field, groups in found_of.items():
-                group = groups.setdefault(drawn[field] or "unknown", _Group(promise.confidence))
-                group.add(Outlook(**night["groups"][field][drawn[field]]), drawn, wrong)
+                outlook = night["groups"][field].get(drawn.get(field))
+                if outlook is not None:
+                    group = groups.setdefault(drawn[field] or "unknown", _Group(promise.confidence))
+                    group.add(Outlook(**outlook), drawn, wrong)
         found = BROKEN if sequence.lower > allowed else HOLDS if sequence.upper <= allowed else status
         row = {"night": night["night"], "time": night["time"], "reviews": said, "promise": found}
         row |= {"lower": sequence.lower, "upper": sequence.upper, "estimate": sequence.estimate}

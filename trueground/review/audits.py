@@ -18,7 +18,7 @@ from trueground.manifests import object_key, read_manifest, write_manifest
 from trueground.quality.prediction_powered import AuditDesign
 from trueground.reports.pages import render_audit_report
 from trueground.review import drift
-from trueground.review.audit_estimate import estimate, judged_of, night_facts
+from trueground.review.audit_estimate import estimate, judged_of, night_facts, read_night
 from trueground.review.verification import JUDGEMENTS, WRONG
 from trueground.run import Run, folder_name
 from trueground.tasks import task_type
@@ -133,13 +133,15 @@ def keep_night(run: Run, facts: dict[str, Any], wrong: Mapping[str, bool]) -> di
     return record(run, {})
 
 
-def _nights(run: Run) -> Iterator[tuple[dict[str, Any], dict[str, bool]]]:
+def _nights(run: Run) -> Iterator[tuple[Mapping[str, Any], dict[str, bool]]]:
     """All nights that were judged, in the order they were drawn."""
     folder = paths.join(run.project.output, "audits")
     if not run.storage.exists(folder):
         return
     names = [uri.split("/")[-2] for uri in run.storage.list(folder) if uri.endswith("/judgements.json")]
-    nights = [(_read(run, "draw.json", night=name), _read(run, "judgements.json", night=name)) for name in names]
+    nights = [
+        (read_night(_read(run, "draw.json", night=name)), _read(run, "judgements.json", night=name)) for name in names
+    ]
     yield from sorted(nights, key=lambda item: (item[0]["time"], item[0]["night"]))
 
 
