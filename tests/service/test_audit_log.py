@@ -11,7 +11,7 @@ from sqlalchemy.exc import DBAPIError
 
 from tests.service.running import RunningService
 from trueground.service.engine import accounts, audit_log, keys
-from trueground.service.engine.audit_log import Actor
+from trueground.service.engine.actors import Actor, acting
 from trueground.service.security import SecretBox
 from trueground.service.settings import ServiceSettings
 from trueground.service.store.database import Database
@@ -42,7 +42,7 @@ def test_an_act_that_fails_leaves_no_entry(store: Database) -> None:
 
 
 def test_who_acts_is_told_once_for_all_that_they_do(store: Database) -> None:
-    with audit_log.acting(Actor("worker/7", "192.0.2.1")):
+    with acting(Actor("worker/7", "192.0.2.1")):
         ann = accounts.add_worker(store, "ann", "secret")
         accounts.set_role(store, "ann", "manager")
     accounts.disable(store, "ann")

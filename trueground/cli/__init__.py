@@ -9,7 +9,7 @@ import typer
 from trueground.cli import access, consolidate, manifest, output, people, review, serve, simulate, webhooks
 from trueground.cli.store import user
 from trueground.errors import TruegroundError
-from trueground.service.engine.audit_log import Actor, acting
+from trueground.service.engine.actors import Actor, acting
 
 app = typer.Typer(
     name="trueground",
@@ -35,7 +35,7 @@ app.command("simulate-workers")(simulate.simulate_workers)
 def main() -> None:
     """Run the command; an error of ours is a message, not a traceback."""
     try:
-        # What a command does stands in the audit log under the name of the machine's user.
+        # What a command does is in the audit log under the name of the machine's user.
         with acting(Actor(f"command/{user()}")):
             app()
     except TruegroundError as error:

@@ -6,13 +6,9 @@ from typing import Annotated
 
 import typer
 
+from trueground.cli.options import HomeOption, RoleName, StoreOption
 from trueground.cli.people import workers
-from trueground.cli.serve import HomeOption, StoreOption
-from trueground.cli.store import RoleName, open_store
-from trueground.service.engine import accounts
-from trueground.service.engine import keys as access_keys
-from trueground.service.engine import teams as work_teams
-from trueground.service.engine.errors import NotFound
+from trueground.cli.store import open_store
 
 teams = typer.Typer(help="Work teams: who gets the tasks of a labeling job.", no_args_is_help=True)
 keys = typer.Typer(help="Access keys, with which programs sign their requests.", no_args_is_help=True)
@@ -31,6 +27,9 @@ def add_worker(
     home: HomeOption = None,
 ) -> None:
     """Make an account, and put it into work teams."""
+    from trueground.service.engine import accounts
+    from trueground.service.engine import teams as work_teams
+
     db, _, _ = open_store(home, store)
     # Before the account is made: a wrong team must leave nothing behind.
     groups = [work_teams.groups_of_workteam(db, one)[0] for one in team or ()]
@@ -45,6 +44,8 @@ def add_worker(
 @workers.command("list")
 def list_workers(store: StoreOption = None, home: HomeOption = None) -> None:
     """All accounts with their role and groups."""
+    from trueground.service.engine import accounts
+
     db, _, _ = open_store(home, store)
     for worker in accounts.list_workers(db):
         state = "\terased" if worker.erased_at else "\tclosed" if worker.disabled_at else ""
@@ -60,6 +61,10 @@ def add_team(
     home: HomeOption = None,
 ) -> None:
     """Make a work team, or add members to one that is there. Prints its ARN, which labeling jobs name."""
+    from trueground.service.engine import accounts
+    from trueground.service.engine import teams as work_teams
+    from trueground.service.engine.errors import NotFound
+
     db, _, settings = open_store(home, store)
     for username in worker or ():
         accounts.get_worker(db, username)
@@ -78,6 +83,9 @@ def add_team(
 @teams.command("list")
 def list_teams(store: StoreOption = None, home: HomeOption = None) -> None:
     """All work teams with their members."""
+    from trueground.service.engine import accounts
+    from trueground.service.engine import teams as work_teams
+
     db, _, settings = open_store(home, store)
     people = accounts.list_workers(db)
     token: str | None = None
@@ -98,6 +106,8 @@ def create_key(
     home: HomeOption = None,
 ) -> None:
     """Make an access key. The secret is printed here and can never be read again."""
+    from trueground.service.engine import keys as access_keys
+
     db, box, _ = open_store(home, store)
     key_id, secret = access_keys.create_key(db, box, name)
     typer.echo(f"aws_access_key_id = {key_id}\naws_secret_access_key = {secret}")
@@ -106,6 +116,8 @@ def create_key(
 @keys.command("list")
 def list_keys(store: StoreOption = None, home: HomeOption = None) -> None:
     """All access keys, without their secrets."""
+    from trueground.service.engine import keys as access_keys
+
     db, _, _ = open_store(home, store)
     for key in access_keys.list_keys(db):
         state = f"revoked {key.revoked_at:%Y-%m-%d}" if key.revoked_at else "in use"
@@ -119,6 +131,8 @@ def revoke_key(
     home: HomeOption = None,
 ) -> None:
     """End an access key for good."""
+    from trueground.service.engine import keys as access_keys
+
     db, _, _ = open_store(home, store)
     access_keys.revoke_key(db, key_id)
     typer.echo(f"{key_id} revoked")

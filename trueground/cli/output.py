@@ -6,10 +6,8 @@ from typing import Annotated
 
 import typer
 
-from trueground.cli.serve import DataRootOption, HomeOption, StoreOption
+from trueground.cli.options import DataRootOption, HomeOption, StoreOption
 from trueground.cli.store import open_store
-from trueground.service.engine.rebuilding import rebuild_output
-from trueground.service.settings import ServiceSettings
 
 output = typer.Typer(help="The output of labeling jobs.", no_args_is_help=True)
 
@@ -22,6 +20,9 @@ def rebuild(
     home: HomeOption = None,
 ) -> None:
     """Write worker responses and the output manifest of a job again, from the store alone, byte for byte."""
+    from trueground.service.engine.rebuilding import rebuild_output
+    from trueground.service.settings import ServiceSettings
+
     db, _, _ = open_store(home, store)
     settings = ServiceSettings.from_environment(home=home, store_url=store, data_root=data_root)
     typer.echo(rebuild_output(db, settings.storage(), settings, job))

@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 import json
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from trueground.cli.serve import DataRootOption, HomeOption, StoreOption
-from trueground.cli.store import RoleName, open_store, user
-from trueground.service.engine import accounts, audit_log, erasure, invitations
-from trueground.service.engine import teams as work_teams
-from trueground.service.engine import vendors as vendor_teams
-from trueground.service.security import Identity
-from trueground.service.settings import ServiceSettings
+from trueground.cli.options import DataRootOption, HomeOption, RoleName, StoreOption
+from trueground.cli.store import open_store, user
+
+if TYPE_CHECKING:
+    from trueground.service.engine import audit_log
 
 workers = typer.Typer(help="Accounts of the people who label and manage.", no_args_is_help=True)
 vendors = typer.Typer(help="Vendors: work teams of other companies, who see their own work only.", no_args_is_help=True)
@@ -34,6 +32,10 @@ def invite(
     home: HomeOption = None,
 ) -> None:
     """Make a link with which somebody makes their own account. It works once, for 7 days."""
+    from trueground.service.engine import invitations
+    from trueground.service.engine import teams as work_teams
+    from trueground.service.security import Identity
+
     db, _, _ = open_store(home, store)
     groups = [group for one in team or () for group in work_teams.groups_of_workteam(db, one)[:1]]
     by = Identity("admin", user(), user(), None)
@@ -44,6 +46,8 @@ def invite(
 @workers.command("role")
 def set_role(username: Username, role: RoleName, store: StoreOption = None, home: HomeOption = None) -> None:
     """Give an account another role."""
+    from trueground.service.engine import accounts
+
     db, _, _ = open_store(home, store)
     accounts.set_role(db, username, role.value)
     typer.echo(f"{username} is {role.value} now")
@@ -59,6 +63,8 @@ def set_password(
     home: HomeOption = None,
 ) -> None:
     """Give an account another password. All its sessions end."""
+    from trueground.service.engine import accounts
+
     db, _, _ = open_store(home, store)
     accounts.get_worker(db, username)
     accounts.set_password(db, username, password or typer.prompt("Password", hide_input=True, confirmation_prompt=True))
@@ -68,6 +74,8 @@ def set_password(
 @workers.command("disable")
 def disable(username: Username, store: StoreOption = None, home: HomeOption = None) -> None:
     """Close an account: its sessions end, and it cannot sign in."""
+    from trueground.service.engine import accounts
+
     db, _, _ = open_store(home, store)
     accounts.disable(db, username)
     typer.echo(f"{username} is closed")
@@ -76,6 +84,8 @@ def disable(username: Username, store: StoreOption = None, home: HomeOption = No
 @workers.command("enable")
 def enable(username: Username, store: StoreOption = None, home: HomeOption = None) -> None:
     """Open a closed account again."""
+    from trueground.service.engine import accounts
+
     db, _, _ = open_store(home, store)
     accounts.enable(db, username)
     typer.echo(f"{username} is open")
@@ -94,6 +104,9 @@ def erase(
     Files that hold their identity are written again. Where that was cut short, give the command once more, with the
     name `erased-…` that it printed.
     """
+    from trueground.service.engine import accounts, erasure
+    from trueground.service.settings import ServiceSettings
+
     db, _, settings = open_store(home, store)
     accounts.get_worker(db, username)
     if not yes:
@@ -117,6 +130,10 @@ def add_vendor(
 
     The people leave all other teams: a vendor's people see the vendor's jobs, progress and people, and nothing else.
     """
+    from trueground.service.engine import accounts
+    from trueground.service.engine import teams as work_teams
+    from trueground.service.engine import vendors as vendor_teams
+
     db, _, settings = open_store(home, store)
     for username in [*(manager or ()), *(worker or ())]:
         accounts.get_worker(db, username)
@@ -140,6 +157,8 @@ def audit(
     home: HomeOption = None,
 ) -> None:
     """Show what managers, admins and programs did."""
+    from trueground.service.engine import audit_log
+
     db, _, _ = open_store(home, store)
     token: str | None = None
     while limit > 0:

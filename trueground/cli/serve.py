@@ -4,34 +4,12 @@ from __future__ import annotations
 
 import logging
 import socket
-from pathlib import Path
 from typing import Annotated
 
 import typer
-import uvicorn
 
+from trueground.cli.options import DataRootOption, HomeOption, StoreOption
 from trueground.errors import InputError
-from trueground.service.app import create_app
-from trueground.service.settings import ServiceSettings
-
-HomeOption = Annotated[
-    Path | None,
-    typer.Option(
-        envvar="TRUEGROUND_HOME", help="Folder of the embedded store and the keys.", show_default=".trueground"
-    ),
-]
-StoreOption = Annotated[
-    str | None,
-    typer.Option(
-        envvar="TRUEGROUND_STORE", help="SQLAlchemy URL of the store.", show_default="SQLite in the home folder"
-    ),
-]
-DataRootOption = Annotated[
-    str | None,
-    typer.Option(
-        envvar="TRUEGROUND_DATA_ROOT", help="The folder that file:// URIs must stay inside.", show_default="data"
-    ),
-]
 
 
 def serve(
@@ -46,6 +24,11 @@ def serve(
     The first start makes the store, a secret key and an access key. Programs find the access key in the AWS credentials
     file that is printed; people get accounts with `trueground worker add`.
     """
+    import uvicorn
+
+    from trueground.service.app import create_app
+    from trueground.service.settings import ServiceSettings
+
     settings = ServiceSettings.from_environment(home=home, store_url=store, data_root=data_root)
     listener = _listen(host, port)
     address = f"http://{_shown(host)}:{listener.getsockname()[1]}"

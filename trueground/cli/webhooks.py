@@ -7,10 +7,8 @@ from typing import Annotated
 
 import typer
 
-from trueground.cli.serve import HomeOption, StoreOption
+from trueground.cli.options import HomeOption, StoreOption
 from trueground.cli.store import open_store
-from trueground.service.engine import events
-from trueground.service.engine import webhooks as engine
 
 webhooks = typer.Typer(help="Webhooks: URLs that get an event when a job or loop ends.", no_args_is_help=True)
 
@@ -22,7 +20,11 @@ class EventKind(StrEnum):
     loops = "human-loops"
 
 
-_TYPES = {EventKind.jobs: events.LABELING_JOB, EventKind.loops: events.HUMAN_LOOP}
+def _detail_types() -> dict[EventKind, str]:
+    """The type in an event's body, by the name it has here."""
+    from trueground.service.engine import events
+
+    return {EventKind.jobs: events.LABELING_JOB, EventKind.loops: events.HUMAN_LOOP}
 
 
 @webhooks.command("add")
@@ -35,16 +37,21 @@ def add_webhook(
     home: HomeOption = None,
 ) -> None:
     """Send future events to a URL. The secret that signs them is printed here and can never be read again."""
+    from trueground.service.engine import webhooks as engine
+
     db, box, _ = open_store(home, store)
-    number, secret = engine.add_webhook(db, box, url, [_TYPES[one] for one in event or ()])
+    types = _detail_types()
+    number, secret = engine.add_webhook(db, box, url, [types[one] for one in event or ()])
     typer.echo(f"id = {number}\nsecret = {secret}")
 
 
 @webhooks.command("list")
 def list_webhooks(store: StoreOption = None, home: HomeOption = None) -> None:
     """All webhooks: id, URL, what they get, how many events wait for them and why."""
+    from trueground.service.engine import webhooks as engine
+
     db, _, _ = open_store(home, store)
-    kinds = {value: key.value for key, value in _TYPES.items()}
+    kinds = {value: key.value for key, value in _detail_types().items()}
     for one in engine.list_webhooks(db):
         wanted = ", ".join(kinds[detail_type] for detail_type in one.detail_types) or "all events"
         waiting = f"{one.waiting} waiting" + (f": {one.error}" if one.error else "") if one.waiting else "up to date"
@@ -58,6 +65,8 @@ def remove_webhook(
     home: HomeOption = None,
 ) -> None:
     """Send a URL no more events, nor those that wait for it."""
+    from trueground.service.engine import webhooks as engine
+
     db, _, _ = open_store(home, store)
     engine.remove_webhook(db, webhook_id)
     typer.echo(f"webhook {webhook_id} removed")

@@ -21,8 +21,8 @@ from trueground.service.aws.registry import OPERATIONS, Operation
 from trueground.service.aws.serialize import serialize
 from trueground.service.aws.signature import SignedRequest, once, verify
 from trueground.service.aws.validation import parse_input
-from trueground.service.engine import audit_log, keys
-from trueground.service.engine.audit_log import Actor
+from trueground.service.engine import keys
+from trueground.service.engine.actors import Actor, acting
 from trueground.service.store.database import now
 
 if TYPE_CHECKING:
@@ -125,7 +125,7 @@ async def serve(
 
 def _perform(call: Call, actor: Actor) -> dict[str, Any]:
     try:
-        with audit_log.acting(actor):
+        with acting(actor):
             result = call.run()
     except Exception as error:
         known = aws_error(error, call.model, not_found=call.not_found)

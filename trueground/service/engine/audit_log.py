@@ -6,47 +6,17 @@ it. Secrets never stand in it.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
-from contextvars import ContextVar
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
 from sqlalchemy import Connection, insert, select
 
+from trueground.service.engine.actors import Actor, actor_now
 from trueground.service.engine.pages import Page, page_of
 from trueground.service.store.database import Database, now
 from trueground.service.store.tables import audit_log, workers
-
-
-@dataclass(frozen=True, slots=True)
-class Actor:
-    """Who acts: ``worker/<id>``, ``key/<access key id>``, ``airflow/<user>``, ``command/<user of the machine>``."""
-
-    id: str
-    address: str | None = None
-
-
-SERVICE = Actor("service")
-"""What the service does by itself."""
-
-_acting: ContextVar[Actor] = ContextVar("acting", default=SERVICE)
-
-
-@contextmanager
-def acting(actor: Actor) -> Iterator[None]:
-    """Within the block, what this thread does is done by this actor."""
-    token = _acting.set(actor)
-    try:
-        yield
-    finally:
-        _acting.reset(token)
-
-
-def actor_now() -> Actor:
-    """Who is acting."""
-    return _acting.get()
 
 
 def record(

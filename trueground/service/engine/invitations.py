@@ -13,6 +13,7 @@ from sqlalchemy.exc import IntegrityError
 
 from trueground.service.engine import accounts, audit_log, vendors
 from trueground.service.engine.accounts import Worker
+from trueground.service.engine.actors import Actor, acting
 from trueground.service.engine.errors import InUse, Invalid, LimitExceeded, NotFound
 from trueground.service.rights import Role, may_give
 from trueground.service.security import Identity, hash_password, token_hash
@@ -149,7 +150,7 @@ def accept(db: Database, token: str, username: str, password: str, *, name: str)
             connection.execute(update(invitations).where(mine).values(used_at=now(), email=None))
             resource = f"worker/{worker.id}"
             detail = {"role": row.role, "invitation": row.token_hash[:12], "invited_by": row.invited_by}
-            with audit_log.acting(audit_log.Actor(resource)):
+            with acting(Actor(resource)):
                 audit_log.record(connection, act="AcceptInvitation", resource=resource, detail=detail)
                 for group in row.groups:
                     accounts.put_in_group(connection, worker.id, group, vendor=row.vendor)

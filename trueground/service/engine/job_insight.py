@@ -13,6 +13,7 @@ from sqlalchemy import ColumnElement, Connection, Integer, Row, Text, cast, func
 
 from trueground import storage as paths
 from trueground.service.engine import audit_log, label_rounds, tags
+from trueground.service.engine.actors import Actor
 from trueground.service.engine.errors import Invalid
 from trueground.service.engine.functions import find_task_type
 from trueground.service.engine.job_options import PRIORITIES, PRIORITY_TAG
@@ -121,7 +122,7 @@ def job_insight(db: Database, name: str) -> JobInsight:
         )
 
 
-def set_priority(db: Database, name: str, priority: int, actor: audit_log.Actor | None = None) -> None:
+def set_priority(db: Database, name: str, priority: int, actor: Actor | None = None) -> None:
     """Have workers get a job's tasks before those of jobs with a lower priority. Raises :class:`NotFound`."""
     if priority not in PRIORITIES:
         raise Invalid(f"a priority is a number from {PRIORITIES[0]} to {PRIORITIES[-1]}")
@@ -132,7 +133,7 @@ def set_priority(db: Database, name: str, priority: int, actor: audit_log.Actor 
         store_priority(connection, job, priority, actor)
 
 
-def store_priority(connection: Connection, job: Row[Any], priority: int, actor: audit_log.Actor | None = None) -> None:
+def store_priority(connection: Connection, job: Row[Any], priority: int, actor: Actor | None = None) -> None:
     """The same within a transaction, for one whose tags say so already."""
     connection.execute(
         update(labeling_jobs).where(labeling_jobs.c.id == job.id).values(priority=priority, modified_at=now())

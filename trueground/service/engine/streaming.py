@@ -12,6 +12,7 @@ from sqlalchemy import Connection, Row, func, insert, select, update
 
 from trueground.errors import InputError
 from trueground.service.engine import audit_log
+from trueground.service.engine.actors import SERVICE, actor_now
 from trueground.service.engine.errors import Invalid
 from trueground.service.engine.function_calls import reason_of, storable
 from trueground.service.engine.functions import own_function, task_input
@@ -96,7 +97,7 @@ def add_objects(
         outcomes = append(connection, job, checked)
         added = sum(outcome.status == "added" for outcome in outcomes)
         # What comes through a topic is nobody's act here.
-        if added and audit_log.actor_now() != audit_log.SERVICE:
+        if added and actor_now() != SERVICE:
             detail = {"added": added}
             audit_log.record(connection, act="PushObjects", resource=f"labeling-job/{job_name}", detail=detail)
     db.changed.set()

@@ -11,7 +11,7 @@ from pydantic import BaseModel, Field
 from starlette.responses import RedirectResponse, Response
 
 from trueground.service.engine import accounts, audit_log, erasure, invitations, pauses
-from trueground.service.engine.audit_log import acting
+from trueground.service.engine.actors import acting
 from trueground.service.engine.errors import EngineError, Invalid, NotFound
 from trueground.service.portal.forms import check_form, check_sent_by_page, form_token
 from trueground.service.portal.invite_links import deliver, link_of

@@ -11,7 +11,7 @@ from fastapi import Depends, Request, Response
 
 from trueground.service.addresses import client_address
 from trueground.service.engine import sessions, vendors
-from trueground.service.engine.audit_log import Actor
+from trueground.service.engine.actors import Actor
 from trueground.service.engine.errors import NotFound
 from trueground.service.portal.errors import Forbidden, SignInNeeded
 from trueground.service.rights import Right
