@@ -15,6 +15,7 @@ from sqlalchemy.exc import IntegrityError
 from trueground.service.engine import audit_log, leasing, sessions
 from trueground.service.engine.errors import InUse, Invalid, NotFound
 from trueground.service.engine.sign_in_limits import Try
+from trueground.service.engine.user_names import find_by_username, name_key
 from trueground.service.rights import ROLES, Role
 from trueground.service.security import hash_password, verify_password
 from trueground.service.store.database import Database, now
@@ -77,16 +78,18 @@ def insert_worker(
     vendor: str | None = None,
 ) -> Worker:
     """Make an account within a transaction. Raises :class:`InUse`, :class:`Invalid`."""
-    if not re.fullmatch(r"[\w.@+-]{1,128}", username):
-        raise Invalid(f"{username!r} cannot be a user name: use letters, digits and . _ @ + -, at most 128")
+    # With what is allowed in e-mail addresses, which are many people's user names: o'neil@example.com is one.
+    if not re.fullmatch(r"[\w.@+'-]{1,128}", username):
+        raise Invalid(f"{username!r} cannot be a user name: use letters, digits and . _ @ + - ', at most 128")
     if username.startswith("erased-"):
         raise Invalid("a user name cannot begin with erased-: that is what stays of an erased account")
     if role not in ROLES:
         raise Invalid(f"there is no role {role!r}: use {', '.join(ROLES)}")
     if vendor is not None and role == "admin":
         raise Invalid("a vendor's people cannot be admins")
-    if find_by_username(connection, username) is not None:
-        raise InUse(f"there is already an account {username!r}")
+    known = find_by_username(connection, username)
+    if known is not None:
+        raise InUse(f"there is already an account {known.username!r}")
     return _insert(
         connection, username, check_name(name or username), role, password_hash, source, check_email(email), vendor
     )
@@ -286,11 +289,6 @@ def check_email(email: str | None) -> str | None:
     return email
 
 
-def find_by_username(connection: Connection, username: str) -> Row[tuple[object, ...]] | None:
-    """The row of an account, ``None`` if there is none."""
-    return connection.execute(select(workers).where(workers.c.username == username)).first()
-
-
 def groups_of(connection: Connection, worker_id: str) -> tuple[str, ...]:
     """The groups of an account, by name."""
     found = select(worker_groups.c.group_name).where(worker_groups.c.worker_id == worker_id)
@@ -319,6 +317,7 @@ def _insert(
         insert(workers).values(
             id=worker_id,
             username=username,
+            name_key=name_key(username),
             name=name,
             role=role,
             password_hash=password_hash,

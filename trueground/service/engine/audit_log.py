@@ -15,6 +15,7 @@ from sqlalchemy import Connection, insert, select
 
 from trueground.service.engine.actors import Actor, actor_now
 from trueground.service.engine.pages import Page, page_of
+from trueground.service.engine.user_names import find_by_username
 from trueground.service.store.database import Database, now
 from trueground.service.store.tables import audit_log, workers
 
@@ -81,8 +82,8 @@ def entries(
     with db.read() as connection:
         for column, text in ((audit_log.c.actor, actor), (audit_log.c.resource, resource)):
             if text:
-                known = connection.scalar(select(workers.c.id).where(workers.c.username == text))
-                sought = f"worker/{known}" if known else text
+                known = find_by_username(connection, text)
+                sought = f"worker/{known.id}" if known else text
                 query = query.where(column.contains(sought, autoescape=True))
         if act:
             query = query.where(audit_log.c.act == act)

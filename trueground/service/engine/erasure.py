@@ -18,8 +18,9 @@ from typing import Any
 from sqlalchemy import delete, select, update
 
 from trueground import storage as paths
-from trueground.service.engine import accounts, audit_log, leasing, sessions
+from trueground.service.engine import audit_log, leasing, sessions
 from trueground.service.engine.errors import NotFound
+from trueground.service.engine.user_names import find_by_username, pass_on_key
 from trueground.service.store.database import Database, now
 from trueground.service.store.tables import (
     answers,
@@ -46,7 +47,7 @@ def erase(db: Database, username: str) -> str:
         NotFound: there is no such account.
     """
     with db.write() as connection:
-        found = accounts.find_by_username(connection, username)
+        found = find_by_username(connection, username)
         if found is None:
             raise NotFound(f"there is no account {username!r}")
         worker_id: str = found.id
@@ -58,6 +59,7 @@ def erase(db: Database, username: str) -> str:
             .where(workers.c.id == worker_id)
             .values(
                 username=name,
+                name_key=None,
                 name=name,
                 email=None,
                 subject=name,
@@ -67,6 +69,7 @@ def erase(db: Database, username: str) -> str:
                 erased_at=now(),
             )
         )
+        pass_on_key(connection, found.username)
         sessions.end_all(connection, worker_id)
         mine = select(assignments.c.id).where(assignments.c.worker_id == worker_id)
         connection.execute(delete(drafts).where(drafts.c.assignment_id.in_(mine)))

@@ -12,6 +12,7 @@ from sqlalchemy import Connection, Row, bindparam, delete, insert, select
 from trueground.service.engine.errors import Invalid
 from trueground.service.engine.memory import memory_of
 from trueground.service.engine.sign_in_limits import Try
+from trueground.service.engine.user_names import find_by_username
 from trueground.service.rights import Role
 from trueground.service.security import Identity, token_hash, verify_password
 from trueground.service.store.database import Database, now
@@ -67,7 +68,7 @@ def sign_in(
     attempt = Try(db, username, address, browser)
     attempt.begin()
     with db.read() as connection:
-        found = connection.execute(select(workers).where(workers.c.username == username)).first()
+        found = find_by_username(connection, username)
     fits = verify_password(password, found.password_hash if found is not None else None)
     if not fits or found is None or found.disabled_at is not None:
         return None

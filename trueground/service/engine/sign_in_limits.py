@@ -24,6 +24,7 @@ from ipaddress import IPv6Address, ip_address, ip_network
 from sqlalchemy import Connection, case, delete, select, update
 
 from trueground.service.engine.errors import TooManyTries
+from trueground.service.engine.user_names import name_key
 from trueground.service.store.database import Database, insert_or_ignore, now
 from trueground.service.store.tables import sign_in_failures
 
@@ -61,7 +62,7 @@ class Try:
     def __init__(self, db: Database, username: str, address: str | None, browser: str | None = None) -> None:
         self._db = db
         self._address = None
-        self._name = _key("browser", browser) if browser else _key("name", username)
+        self._name = _key("browser", browser) if browser else _key("name", name_key(username) or username)
         self._limits = {self._name: NAME}
         if browser is None and address:
             self._address = _key("address", _line_of(address))

@@ -9,6 +9,7 @@ from sqlalchemy import Connection, select, update
 
 from trueground.service.engine import accounts, audit_log, teams
 from trueground.service.engine.errors import Invalid, NotFound
+from trueground.service.engine.user_names import find_by_username
 from trueground.service.settings import ServiceSettings
 from trueground.service.store.database import Database
 from trueground.service.store.tables import labeling_jobs, worker_groups, workers, workteams
@@ -39,7 +40,7 @@ def add_person(db: Database, vendor: str, username: str, *, manager: bool = Fals
     """
     with db.write() as connection:
         check_vendor(connection, vendor)
-        found = accounts.find_by_username(connection, username)
+        found = find_by_username(connection, username)
         if found is None:
             raise NotFound(f"there is no account {username!r}")
         if found.role == "admin":

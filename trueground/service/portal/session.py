@@ -172,7 +172,7 @@ def _known_browser(request: Request, username: str) -> str | None:
     """The id of a browser that this person has signed in with before."""
     token = request.cookies.get(BROWSER_COOKIE, "")
     claims = service_of(request).signer.read("browser", token) if token else None
-    return str(claims["n"]) if claims is not None and claims["u"] == username else None
+    return str(claims["n"]) if claims is not None and claims["u"].casefold() == username.casefold() else None
 
 
 def _set_cookie(response: Response, request: Request, name: str, value: str, seconds: int) -> None:

@@ -117,6 +117,7 @@ workers = Table(
     metadata,
     Column("id", Text, primary_key=True, comment="16 hex digits: the last part of AWS's workerId"),
     Column("username", Text, nullable=False, unique=True),
+    Column("name_key", Text, comment="the user name in one case; none for one that clashes, or is no local name"),
     Column("name", Text, nullable=False),
     Column("role", Text, nullable=False),
     Column("password_hash", Text, comment="none for an account that another service vouches for"),
@@ -131,6 +132,7 @@ workers = Table(
     _time("noticed_at", comment="when the last notice of new work went out"),
     _time("notices_off_at", comment="when the person asked for no more notices"),
     CheckConstraint("role IN ('worker', 'reviewer', 'manager', 'admin')", name="worker_role"),
+    Index("workers_name_key", "name_key", unique=True),
 )
 
 worker_groups = Table(
@@ -184,6 +186,7 @@ labeling_jobs = Table(
     Column("categories", JSON, nullable=False),
     Column("label_config", JSON, nullable=False, comment="the label category configuration file"),
     Column("objects", Integer, nullable=False),
+    Column("warnings", JSON, nullable=False, server_default="[]", comment="what may not work, as texts"),
     _time("created_at", nullable=False),
     _time("modified_at", nullable=False),
     _time("available_until", nullable=False),
@@ -296,6 +299,7 @@ assignments = Table(
     _time("paused_at"),
     Column("remaining_seconds", Float, comment="of its time limit, while it is paused"),
     Column("reason", Text, comment="why it was declined, released or discarded"),
+    Column("pages", Text, comment="the browser pages that show it, by spaces"),
     ForeignKeyConstraint(["job_id", "position"], ["data_objects.job_id", "data_objects.position"], ondelete="CASCADE"),
     CheckConstraint(
         "state IN ('leased', 'submitted', 'released', 'expired', 'declined', 'discarded')", name="assignment_state"
