@@ -119,7 +119,7 @@ def test_a_paused_task_is_taken_up_again_with_what_was_filled_in(start: Start, p
         "crowd-image-classifier": {"label": "7"},
         "remark": "blurred",
         "why": "a hook at the top",
-        "sure": "no",
+        "sure": {"yes": False, "no": True},
     }
 
 

@@ -21,7 +21,7 @@ def main(given: dict[str, Any]) -> dict[str, Any]:
     workforce.refresh()
     team.refresh()
     ui = HumanTaskUi.create(
-        human_task_ui_name="core-ui", ui_template=shapes.UiTemplate(content="<crowd-form></crowd-form>")
+        human_task_ui_name="core-ui", ui_template=shapes.UiTemplate(content="<crowd-form><input name='q'></crowd-form>")
     )
     flow = FlowDefinition.create(
         flow_definition_name="core-flow",

@@ -105,7 +105,10 @@ def test_texts_are_labeled_by_a_model_too(service: RunningService, sagemaker: An
         }
         for n in range(400)
     ]
-    (service.data_root / "text.html").write_text("<crowd-form>{{ task.input.taskObject }}</crowd-form>")
+    (service.data_root / "text.html").write_text(
+        "<crowd-form><crowd-classifier categories='{{ task.input.labels | to_json }}'>{{ task.input.taskObject }}"
+        "</crowd-classifier></crowd-form>"
+    )
     texts = {**TEXTS, "UiConfig": {"UiTemplateS3Uri": file_uri(service.data_root / "text.html")}}
     worker = service.add_worker("ann")
     sagemaker.create_labeling_job(**job_request("animals", objects, LabelingJobAlgorithmsConfig=WORDS, **texts))

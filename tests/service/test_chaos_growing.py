@@ -207,7 +207,10 @@ def text_job(service: RunningService, objects: int) -> dict[str, Any]:
         {"source": " ".join([*randomness.choice(words[truth(n)].split(), 6), *randomness.choice(["the", "a"], 3)])}
         for n in range(objects)
     ]
-    (service.data_root / "text.html").write_text("<crowd-form>{{ task.input.taskObject }}</crowd-form>")
+    (service.data_root / "text.html").write_text(
+        "<crowd-form><crowd-classifier categories='{{ task.input.labels | to_json }}'>{{ task.input.taskObject }}"
+        "</crowd-classifier></crowd-form>"
+    )
     algorithm = "arn:aws:sagemaker:us-east-1:027400017018:labeling-job-algorithm-specification/text-classification"
     return _job_request(
         service.data_root,

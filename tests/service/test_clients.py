@@ -98,7 +98,7 @@ def test_boto3_finds_out_by_itself_what_is_wrong(sagemaker: Any, a2i: Any) -> No
 
 def test_the_aws_cli_reviews_something(service: Any, command: Callable[..., Any], tmp_path: Path) -> None:
     worker = service.add_worker("ada")
-    (tmp_path / "ui.html").write_text("<crowd-form>{{ task.input.words }}</crowd-form>")
+    (tmp_path / "ui.html").write_text("<crowd-form>{{ task.input.words }}<input name='q'></crowd-form>")
     ui = command(
         "sagemaker", "create-human-task-ui", "--human-task-ui-name", "words",
         "--ui-template", json.dumps({"Content": (tmp_path / "ui.html").read_text()}),

@@ -85,7 +85,7 @@ def test_an_event_is_not_kept_where_its_change_is_undone(store: Database, settin
 def test_a_human_loop_that_ends_leaves_its_event(
     store: Database, settings: ServiceSettings, people: Callable[[int], list[str]]
 ) -> None:
-    template = {"Content": "<crowd-form>{{ task.input.words }}</crowd-form>"}
+    template = {"Content": "<crowd-form>{{ task.input.words }}<input name='q'></crowd-form>"}
     ui = human_task_uis.create_ui(store, settings, {"HumanTaskUiName": "words-ui", "UiTemplate": template})
     request = {
         "FlowDefinitionName": "words",

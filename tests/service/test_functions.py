@@ -10,6 +10,7 @@ from typing import Any
 
 import botocore.session
 import pytest
+from botocore.exceptions import ClientError
 
 from tests.service.lambda_server import LambdaServer, serve_lambda
 from trueground.errors import InputError
@@ -21,6 +22,7 @@ from trueground.service.engine.functions import (
     BUILT_IN,
     OwnFunction,
     check_function,
+    check_object,
     find_task_type,
     own_function,
     passes_through,
@@ -43,8 +45,8 @@ OFFERED = {
     "ImageMultiClass": "image-classification",
     "TextMultiClass": "text-classification",
     "VerificationBoundingBox": "label-verification",
-    "VerificationSemanticSegmentation": "label-verification",
 }
+BOXES = "groundtruth/object-detection"
 LOCAL = "arn:aws:lambda:us-east-1:000000000000:function:"
 REMOTE = "arn:aws:lambda:eu-west-3:123456789012:function:"
 SETTINGS = ServiceSettings()
@@ -77,6 +79,38 @@ def test_each_function_of_aws_means_its_task_type_in_every_region_or_is_refused_
             check_function(arn, kind, SETTINGS)
     with pytest.raises(Invalid, match=rf"begins with {other}-"):
         check_function(arn, other, SETTINGS)
+
+
+@pytest.mark.parametrize("name", [name for name in BUILT_IN if name.startswith(("Verification", "Adjustment"))])
+def test_work_on_labels_that_nobody_would_see_is_refused_by_name(
+    service: Any, sagemaker: Any, job_request: Callable[..., dict[str, Any]], name: str
+) -> None:
+    """Boxes and masks are not shown yet, so neither can they be judged nor corrected."""
+    with pytest.raises(ClientError) as caught:
+        sagemaker.create_labeling_job(
+            **job_request(
+                objects=[{"source": "x", "box": {"annotations": []}, "box-metadata": {"type": BOXES}}],
+                LabelAttributeName="animal-ref" if "Segmentation" in name or "Video" in name else "animal",
+                PreHumanTaskLambdaArn=f"arn:aws:lambda:us-east-1:432418664414:function:PRE-{name}",
+                AnnotationConsolidationConfig={
+                    "AnnotationConsolidationLambdaArn": f"arn:aws:lambda:us-east-1:432418664414:function:ACS-{name}"
+                },
+            )
+        )
+    assert caught.value.response["Error"]["Code"] == "ValidationException"
+    assert f"PRE-{name}" in str(caught.value)
+    if name == "VerificationBoundingBox":
+        assert f"input.manifest:1: label verification (PRE-{name})" in str(caught.value) and BOXES in str(caught.value)
+
+
+def test_a_label_that_is_one_class_is_verified_as_before() -> None:
+    line = {"source": "x", "a": 0, "a-metadata": {"class-name": "cat", "type": "groundtruth/text-classification"}}
+    check_object("PRE-VerificationBoundingBox", None, line, ["right", "wrong"])
+    check_object("PRE-TextMultiClass", "ACS-TextMultiClass", {"source": "x"}, ["cat", "dog"])
+    for bad in ({"source": "x"}, {"source": "x", "a-ref": "s3://b/m.png", "a-ref-metadata": {"type": "groundtruth/x"}}):
+        for functions in (("PRE-VerificationBoundingBox", None), (None, "ACS-VerificationBoundingBox")):
+            with pytest.raises(InputError, match="would not see what they judge"):
+                check_object(*functions, bad, ["right", "wrong"])
 
 
 def test_a_name_that_aws_does_not_have_is_refused_in_its_accounts() -> None:

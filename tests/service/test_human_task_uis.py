@@ -14,7 +14,7 @@ from botocore.exceptions import ClientError
 
 from trueground.storage import file_uri
 
-TEMPLATE = "<crowd-form>{{ task.input.words }}</crowd-form>"
+TEMPLATE = "<crowd-form>{{ task.input.words }}<input name='q'></crowd-form>"
 UIS = "arn:aws:sagemaker:us-east-1:000000000000:human-task-ui/"
 ROLE = "arn:aws:iam::000000000000:role/labeling"
 
@@ -81,7 +81,7 @@ def test_a_template_is_rendered_with_a_tasks_input(sagemaker: Any) -> None:
         Task={"Input": '{"words": "a < b"}'}, RoleArn=ROLE, **given
     )
     answer = render(UiTemplate={"Content": TEMPLATE})
-    assert (answer["RenderedContent"], answer["Errors"]) == ("<crowd-form>a &lt; b</crowd-form>", [])
+    assert (answer["RenderedContent"], answer["Errors"]) == ("<crowd-form>a &lt; b<input name='q'></crowd-form>", [])
     arn = sagemaker.create_human_task_ui(HumanTaskUiName="words", UiTemplate={"Content": TEMPLATE})["HumanTaskUiArn"]
     assert render(HumanTaskUiArn=arn)["RenderedContent"] == answer["RenderedContent"]
     with pytest.raises(sagemaker.exceptions.ResourceNotFound):
@@ -92,11 +92,11 @@ def test_a_template_is_rendered_with_a_tasks_input(sagemaker: Any) -> None:
 
 def test_a_rendered_template_shows_files_by_links_that_can_be_opened(service: Any, sagemaker: Any) -> None:
     (service.data_root / "words.txt").write_text("spoken")
-    template = "<crowd-form>{{ task.input.file | grant_read_access }}</crowd-form>"
+    template = "<crowd-form>{{ task.input.file | grant_read_access }}<input name='q'></crowd-form>"
     given = '{"file": "%s"}' % file_uri(service.data_root / "words.txt")  # noqa: UP031
     answer = sagemaker.render_ui_template(UiTemplate={"Content": template}, Task={"Input": given}, RoleArn=ROLE)
     assert answer["Errors"] == []
-    link = answer["RenderedContent"].removeprefix("<crowd-form>").removesuffix("</crowd-form>")
+    link = answer["RenderedContent"].removeprefix("<crowd-form>").removesuffix("<input name='q'></crowd-form>")
     assert httpx.get(link).text == "spoken"
 
 

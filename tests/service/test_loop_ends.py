@@ -33,7 +33,7 @@ def flow(store: Database, settings: ServiceSettings) -> Callable[..., str]:
     """``flow(name, count)``: a flow definition in ``store``; returns its ARN."""
 
     def make(name: str = "words", count: int = 1, **human: Any) -> str:
-        template = {"Content": "<crowd-form>{{ task.input.words }}</crowd-form>"}
+        template = {"Content": "<crowd-form>{{ task.input.words }}<input name='q'></crowd-form>"}
         ui = human_task_uis.create_ui(store, settings, {"HumanTaskUiName": f"{name}-ui", "UiTemplate": template})
         request = {
             "FlowDefinitionName": name,

@@ -94,7 +94,8 @@ class Target:
             "Name": ["animals", "annotators", "default", "no", "digits", "animal", "a" * 63],
             "InputContent": ['{"a": 1}', "{}", "[]", "{", '"x"', '{"a": 1e999}', "null", '{"taskObject": "file:///etc/passwd"}'],
             "NextToken": ["W10=", "WyJhIiwgMV0=", "WyIyMDI2LTAxLTAxVDAwOjAwOjAwKzAwOjAwIiwgMV0=", "WzEsIDJd", "x", "="],
-            "Content": ["<crowd-form>{{ task.input }}</crowd-form>", "{{", "{% for x in (1..9) %}{{ x }}{% endfor %}"],
+            "Content": ["<crowd-form>{{ task.input }}<input name=q></crowd-form>", "{{",
+                        "{% for x in (1..9) %}{{ x }}{% endfor %}"],
             "Task": ['{"source": "a text"}', '{"source-ref": "s3://bucket/x.png"}', "[]", "{", '{"source": 1e999}'],
         }  # fmt: skip
 

@@ -11,6 +11,7 @@ from botocore.config import Config
 from botocore.exceptions import ClientError
 from sqlalchemy import func, select
 
+from tests.service.running import TEMPLATE
 from trueground.service.store.tables import data_objects, labeling_jobs
 from trueground.storage import file_uri
 
@@ -200,8 +201,31 @@ def test_a_link_cannot_lead_out_of_the_data_root(service: Any, sagemaker: Any, j
             "<crowd-form>\n{{ task.input. }}</crowd-form>",
             "template.html:2: the task template cannot be",
         ),
-        ("template.html", "<crowd-form>{{ 'x' | grant_read_access }}</crowd-form>", "not a valid S3 URI"),
-        ("template.html", "<crowd-form>{{ 'file:///x' | grant_read_access }}</crowd-form>", "outside the data root"),
+        ("template.html", "<crowd-form>{{ 'x' | grant_read_access }}<input name=q></crowd-form>", "not a valid S3 URI"),
+        (
+            "template.html",
+            "<crowd-form>{{ 'file:///x' | grant_read_access }}<input name=q></crowd-form>",
+            "outside the data root",
+        ),
+        (
+            "template.html",
+            TEMPLATE.replace("crowd-image-classifier", "crowd-entity-annotation"),
+            "template.html:3: <crowd-entity-annotation> is an element of AWS",
+        ),
+        ("template.html", TEMPLATE.replace("image-cl", "image-kl"), "did you mean <crowd-image-classifier>?"),
+        ("template.html", "<crowd-form>\n<p>?</p></crowd-form>", "the form has neither an input with a name"),
+        ("template.html", "<crowd-form><input name=q></crowd-form>", "labels of this task type come from"),
+        (
+            "template.html",
+            TEMPLATE.replace("{{ task.input.labels | to_json | escape }}", "['Cat','dog']"),
+            "template.html:3: <crowd-image-classifier> offers 'Cat', and the label category file has only 'cat', 'dog'",
+        ),
+        (
+            "template.html",
+            TEMPLATE.replace("task.input.labels | to_json", "task.input.labels | join: ';'"),
+            "the attribute categories of <crowd-image-classifier>",
+        ),
+        ("template.html", TEMPLATE.replace("header=", "overlay='{}' header="), "overlay of <crowd-image-classifier>"),
         ("labels.json", None, "there is no such label category file"),
         ("labels.json", "a folder", "there is no such file"),
         ("template.html", "a folder", "there is no such file"),

@@ -26,7 +26,8 @@ MARK = "nobody-else-may-read-this"
 ANSWER = {"answerContent": {"crowd-image-classifier": {"label": "dog"}}, "secondsActive": 1}
 TEMPLATE = (
     '<crowd-form><img src="{{ task.input.taskObject | grant_read_access }}">'
-    '<crowd-image-classifier name="crowd-image-classifier"></crowd-image-classifier></crowd-form>'
+    '<crowd-image-classifier name="crowd-image-classifier" categories="{{ task.input.labels | to_json }}">'
+    "</crowd-image-classifier></crowd-form>"
 )
 
 

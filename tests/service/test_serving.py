@@ -77,7 +77,7 @@ def test_mounted_below_a_prefix_it_answers_there(
 
 def _review_something_large(service: Any, sagemaker: Any) -> None:
     """Start a human loop whose request is larger than any other may be."""
-    template = {"Content": "<crowd-form>{{ task.input.words }}</crowd-form>"}
+    template = {"Content": "<crowd-form>{{ task.input.words }}<input name='q'></crowd-form>"}
     ui = sagemaker.create_human_task_ui(HumanTaskUiName="words", UiTemplate=template)["HumanTaskUiArn"]
     shown = sagemaker.describe_human_task_ui(HumanTaskUiName="words")["UiTemplate"]["Url"]
     assert httpx.get(shown).text == template["Content"]

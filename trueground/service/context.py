@@ -13,6 +13,7 @@ from trueground.service.engine.auto_labeling import AutoLabeling
 from trueground.service.engine.background import Background
 from trueground.service.engine.finisher import Finisher
 from trueground.service.engine.ip_ranges import IpRanges
+from trueground.service.engine.job_request import GRANTED
 from trueground.service.engine.loop_ends import LoopEnds
 from trueground.service.engine.mturk import PublicWork
 from trueground.service.engine.notices import Notices
@@ -75,18 +76,18 @@ class Service:
             claims["from"] = address
         return f"/media/{self.signer.sign('media', claims, seconds)}"
 
-    def check_template(self, template: str, task_input: Mapping[str, Any] | None) -> None:
-        """Render a template as its frame would, or only parse it where there is no ``task_input`` yet.
+    def check_template(self, template: str, task_input: Mapping[str, Any] | None) -> str | None:
+        """What a template becomes in its frame; only parsed, ``None``, where there is no ``task_input`` yet.
 
         Raises:
             InputError: that fails.
         """
         if task_input is None:
             liquid.check(template)
-            return
+            return None
 
         def link(uri: str) -> str:
             self.storage.check(uri)
-            return uri
+            return GRANTED + uri
 
-        liquid.render(template, task_input, crowd_script="", grant_read_access=link)
+        return liquid.render(template, task_input, crowd_script="", grant_read_access=link)

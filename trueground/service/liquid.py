@@ -15,10 +15,10 @@ from markupsafe import Markup, escape
 
 from trueground.errors import InputError
 from trueground.service.liquid_limits import LimitedEnvironment, limited_time
+from trueground.template_addresses import CROWD_SCRIPT
 
 MESSAGE_CHARACTERS = 800
 """Liquid's messages quote the template's line, which may be all of it."""
-CROWD_SCRIPT = re.compile(r"https://assets\.crowd\.aws/crowd-html-elements[\w.-]*\.js")
 S3_ADDRESS = re.compile(r"https?://s3[\w.-]*\.amazonaws\.com/(.+)")
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, ClassVar, Literal
@@ -65,10 +65,15 @@ class TaskType(ABC):
     source_key: ClassVar[Literal["source", "source-ref"]]
     """Where a manifest line holds the thing to label."""
     media: ClassVar[Literal["image", "text"]]
+    elements: ClassVar[Collection[str]] = ()
+    """The ``crowd-*`` elements whose answer it can read, of which a template has one; empty where others may do."""
 
     @abstractmethod
     def task_input(self, data_object: DataObject, categories: Sequence[str]) -> dict[str, Any]:
         """What the template sees as ``task.input``, as Ground Truth's PRE- function makes it."""
+
+    def check_object(self, data_object: DataObject) -> None:  # noqa: B027
+        """Raise :class:`InputError` where people could not do this work with a data object."""
 
     @abstractmethod
     def parse_answer(self, content: Mapping[str, Any], categories: Sequence[str]) -> Any:

@@ -27,6 +27,8 @@ KEPT = ("adjustment-status", "worker-feedback")
 class ClassTask(TaskType):
     """One class an object. A label's value is the class's name."""
 
+    elements = ("crowd-classifier", "crowd-image-classifier")
+
     def task_input(self, data_object: DataObject, categories: Sequence[str]) -> dict[str, Any]:
         """``taskObject`` and ``labels``, as Ground Truth's classification functions give them."""
         return {"taskObject": data_object[self.source_key], "labels": list(categories)}

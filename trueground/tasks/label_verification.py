@@ -6,12 +6,14 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
+from trueground.errors import InputError
 from trueground.tasks.base import Answer, DataObject, Label
 from trueground.tasks.classes import ClassTask
 
 
 class LabelVerification(ClassTask):
-    """Ground Truth's label verification. The judgement is one class, whatever kind of label is judged.
+    """Ground Truth's label verification. The judgement is one class, and so is the label that is judged: workers would
+    not see boxes or masks yet.
 
     What workers comment is kept in the label's ``extra`` and written as ``worker-feedback``.
     """
@@ -27,6 +29,21 @@ class LabelVerification(ClassTask):
         """Also ``manifestLine``: the object with the label to judge."""
         source = data_object.get("source-ref", data_object.get("source"))
         return {"taskObject": source, "labels": list(categories), "manifestLine": data_object}
+
+    def check_object(self, data_object: DataObject) -> None:
+        """Raise :class:`InputError` unless the object has a label that is one class."""
+        found = [
+            value for key, value in data_object.items() if key.endswith("-metadata") and isinstance(value, Mapping)
+        ]
+        if any(isinstance(metadata.get("class-name"), str) for metadata in found):
+            return
+        kinds = sorted({str(metadata["type"]) for metadata in found if "type" in metadata})
+        has = f"only labels of the type {', '.join(kinds)}" if kinds else "no label"
+        raise InputError(
+            f"label verification (PRE-VerificationBoundingBox) is supported for labels that are one class, and the "
+            f"object has {has}: workers would not see what they judge",
+            hint="Give the object a label whose metadata has a class-name; boxes and masks cannot be verified yet.",
+        )
 
     def consolidate(self, answers: Iterable[Answer], categories: Sequence[str]) -> list[Label]:
         """Judgements, each with the comments on its object."""

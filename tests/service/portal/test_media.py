@@ -170,6 +170,9 @@ def test_a_task_shows_the_files_it_names_and_what_lies_below_a_folder_it_names(t
             named.check(uri)
 
 
+CLASSIFIER = "<crowd-image-classifier categories='{{ task.input.labels | to_json }}'></crowd-image-classifier>"
+
+
 def test_a_template_cannot_show_a_file_that_its_task_does_not_name(
     service: RunningService, ada: httpx.Client, make_job: Callable[..., Any]
 ) -> None:
@@ -177,7 +180,7 @@ def test_a_template_cannot_show_a_file_that_its_task_does_not_name(
     # The address is put together, so that it stands nowhere as a whole.
     folder, name = file_uri(service.data_root), "secret.png"
     template = f"{{{{ '{folder[:-2]}' | append: '{folder[-2:]}' | append: '/{name}' | grant_read_access }}}}"
-    (service.data_root / "sly.html").write_text(f"<crowd-form>{template}</crowd-form>")
+    (service.data_root / "sly.html").write_text(f"<crowd-form>{template}{CLASSIFIER}</crowd-form>")
     make_job("sly", objects=1, UiConfig={"UiTemplateS3Uri": file_uri(service.data_root / "sly.html")})
     task = ada.post("/api/work/next", json={"job": "sly"}).json()["assignment"]
     answer = httpx.get(service.url + task["frameUrl"])

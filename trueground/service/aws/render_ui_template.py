@@ -11,6 +11,7 @@ from trueground.service.aws.address import service_url
 from trueground.service.aws.errors import AwsError
 from trueground.service.aws.registry import operation
 from trueground.service.engine import human_task_uis
+from trueground.template_check import check_template
 
 if TYPE_CHECKING:
     from trueground.service.context import Service
@@ -20,7 +21,7 @@ LINK_SECONDS = 900
 
 @operation("RenderUiTemplate")
 def render(service: Service, request: dict[str, Any]) -> dict[str, Any]:
-    """Render a template; its mistakes are part of the answer."""
+    """Render a template; its mistakes are part of the answer, and so is what may not work (``Warning``)."""
     template, task_input = _template(service, request), _task_input(request["Task"]["Input"])
     refused: list[str] = []
 
@@ -38,7 +39,9 @@ def render(service: Service, request: dict[str, Any]) -> dict[str, Any]:
     except InputError as error:
         code = "InvalidParameters" if refused or "grant_read_access" in error.problem else "InvalidTemplate"
         return {"RenderedContent": "", "Errors": [{"Code": code, "Message": str(error)}]}
-    return {"RenderedContent": content, "Errors": []}
+    findings = check_template(template, rendered=content, own_address=f"{service_url()}/")
+    errors = [{"Code": "InvalidTemplate" if one.error else "Warning", "Message": str(one)} for one in findings]
+    return {"RenderedContent": content, "Errors": errors}
 
 
 def _template(service: Service, request: dict[str, Any]) -> str:

@@ -14,9 +14,11 @@ from trueground.service.engine import gold, queue_at_once
 from trueground.service.engine import queue_sql as sql
 from trueground.service.engine.assignment import Mine, check_open, hold_off_end, job_of, may_work, own
 from trueground.service.engine.errors import Invalid
+from trueground.service.engine.functions import find_task_type
 from trueground.service.engine.memory import JobFacts
 from trueground.service.store.batches import Batch, Steps
 from trueground.service.store.database import Database
+from trueground.tasks.base import AnswerError
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +46,7 @@ def submit_answer(
     Raises:
         NotYours: no such assignment, or another worker's.
         Closed: the lease ran out or was given back, or the job has ended. Nothing was changed.
-        Invalid: the content cannot be kept as JSON.
+        Invalid: the content cannot be kept as JSON, is empty, or is none that the job's task type can read.
     """
     return db.batches.run(submit(db, assignment_id, worker_id, content, seconds))
 
@@ -54,9 +56,15 @@ def submit(
 ) -> Callable[[Batch], Steps[SubmitResult]]:
     """The operation of :func:`submit_answer`. Raises :class:`Invalid`."""
     text = content_as_text(content, seconds)
+    check_not_empty(content)
 
     def run(batch: Batch) -> Steps[SubmitResult]:
         facts = job_of(db, batch, assignment_id, worker_id)
+        problem = problem_of(facts, content)
+        if problem is not None:
+            # A stranger does not learn from it what the labels are.
+            check_open(batch, own(db, batch, assignment_id, worker_id))
+            raise Invalid(problem)
         usual = yield from queue_at_once.keep(batch, facts, worker_id, assignment_id, text, seconds)
         if usual is not None:
             answered, state = usual
@@ -119,6 +127,24 @@ def content_as_text(content: Mapping[str, Any], seconds: float) -> str:
     if not 0 <= seconds < float("inf"):
         raise Invalid("the time spent must be zero or more seconds")
     return text
+
+
+def check_not_empty(content: Mapping[str, Any]) -> None:
+    """Raise :class:`Invalid` for a form in which nothing was filled in: it is not an answer."""
+    if not content:
+        raise Invalid("The answer is empty: nothing was filled in. Answer the task, or skip it.")
+
+
+def problem_of(facts: JobFacts, content: Mapping[str, Any]) -> str | None:
+    """Why a job's task type cannot make a label of an answer; ``None`` if it can, or if other things are made of it."""
+    task_type = find_task_type(facts.post_function)
+    if task_type is None:
+        return None
+    try:
+        task_type.parse_answer(content, facts.categories)
+    except AnswerError as error:
+        return f"The answer was not accepted: {error}. The requester has to correct the template or the labels."
+    return None
 
 
 def _keep(

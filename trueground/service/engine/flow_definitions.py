@@ -19,7 +19,7 @@ from trueground.activation_conditions import BUILT_IN, parse
 from trueground.errors import InputError
 from trueground.service.engine import audit_log, tags
 from trueground.service.engine.errors import InUse, Invalid, NotFound
-from trueground.service.engine.human_task_uis import ui_of_arn
+from trueground.service.engine.human_task_uis import check_text, ui_of_arn
 from trueground.service.engine.pages import Created, Page, created_page
 from trueground.service.engine.public_request import TEAM as PUBLIC_TEAM
 from trueground.service.engine.public_request import check_public_flow, is_public
@@ -70,6 +70,7 @@ def create_flow(db: Database, storage: Storage, settings: ServiceSettings, reque
             member = "HumanLoopConfig.WorkteamArn"
             team = PUBLIC_TEAM if public else workteam_of_arn(connection, settings, human["WorkteamArn"], member)
             template = ui_of_arn(connection, settings, human["HumanTaskUiArn"]).template
+            check_text(template)
             created = now()
             job_id = _make_queue(connection, request, human, team, template, created)
             connection.execute(

@@ -26,6 +26,8 @@ BUILT_IN = (
     "VideoObjectDetection", "VideoObjectTracking",
 )  # fmt: skip
 """What follows ``PRE-`` and ``ACS-`` in the names of AWS's functions."""
+NOT_SHOWN = ("VerificationSemanticSegmentation",)
+"""Functions of a task type that is offered, for labels that workers would not see."""
 AWS_ACCOUNTS = frozenset({
     "432418664414", "266458841044", "081040173940", "918755190332", "568282634449", "487402164563", "203001061592",
     "477331159723", "845288260483", "565803892007", "377565633583", "454466003867",
@@ -84,6 +86,11 @@ def check_function(function: str | None, kind: Kind, settings: ServiceSettings) 
     built_in = name[:4] in ("PRE-", "ACS-") and name[4:] in BUILT_IN
     if built_in and not name.startswith(f"{kind}-"):
         raise Invalid(f"{name} is a function for the other side of the work; one whose name begins with {kind}- fits")
+    if built_in and name[4:] in NOT_SHOWN:
+        raise Invalid(
+            f"the task type of {name} is not offered here; offered are {', '.join(_offered(kind))}. Workers would not "
+            "see the masks that they judge"
+        )
     if find_task_type(function) is not None or passes_through(function):
         return
     if built_in:
@@ -108,6 +115,16 @@ def task_input(pre_function: str | None, content: Mapping[str, Any], categories:
     return dict(content) if isinstance(content, Mapping) else {}
 
 
+def check_object(
+    pre_function: str | None, post_function: str | None, content: Mapping[str, Any], categories: Sequence[str]
+) -> None:
+    """Raise :class:`InputError` (or ``KeyError``) where people could not do a job's work with a data object."""
+    task_input(pre_function, content, categories)
+    for task_type in {find_task_type(pre_function), find_task_type(post_function)} - {None}:
+        assert task_type is not None
+        task_type.check_object(dict(content))
+
+
 def _name(function: str) -> str:
     arn = _ARN.fullmatch(function)
     return arn["name"] if arn is not None else function
@@ -115,4 +132,5 @@ def _name(function: str) -> str:
 
 def _offered(kind: Kind) -> list[str]:
     names = {name for task in task_types().values() for name in task.pre_functions + task.post_functions}
-    return sorted(name for name in {*names, f"{kind}-PassThrough"} if name.startswith(f"{kind}-"))
+    offered = {*names, f"{kind}-PassThrough"} - {f"{kind}-{name}" for name in NOT_SHOWN}
+    return sorted(name for name in offered if name.startswith(f"{kind}-"))

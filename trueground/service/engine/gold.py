@@ -111,7 +111,7 @@ def read_gold(plan: JobPlan, options: JobOptions, storage: Storage) -> Iterator[
     if task_type is None:
         raise Invalid("trueground:gold needs a built-in task type: labels of your own cannot be compared here")
     count = 0
-    for number, line in enumerate(read_lines(storage, options.gold, plan.task_input), start=1):
+    for number, line in enumerate(read_lines(storage, options.gold, plan.check_object), start=1):
         label = task_type.read_label(line.content, plan.attribute, plan.categories)
         if label is None:
             raise InputError("a gold object must carry its label", file=options.gold, line=number, field=plan.attribute)

@@ -18,6 +18,7 @@ from trueground.service.engine.pages import Created, Page, created_page
 from trueground.service.settings import ServiceSettings
 from trueground.service.store.database import Database, now
 from trueground.service.store.tables import human_task_uis
+from trueground.template_check import check_template, reject_errors
 
 AWS_UI = re.compile(r"arn:aws[a-z-]*:sagemaker:[a-z0-9-]+:394669845002:human-task-ui/(\w+)")
 """The user interfaces that are AWS's own: for named entities, point clouds and video frames."""
@@ -47,9 +48,7 @@ def create_ui(db: Database, settings: ServiceSettings, request: dict[str, Any]) 
         Invalid, InputError: people could not work with the template.
     """
     name, template = request["HumanTaskUiName"], request["UiTemplate"]["Content"]
-    if "<crowd-form" not in template:
-        raise Invalid("UiTemplate.Content has no <crowd-form>, so nothing could be submitted")
-    liquid.check(template)
+    check_text(template)
     try:
         with db.write() as connection:
             if connection.execute(select(human_task_uis.c.name).where(human_task_uis.c.name == name)).first():
@@ -61,6 +60,12 @@ def create_ui(db: Database, settings: ServiceSettings, request: dict[str, Any]) 
     except IntegrityError:
         raise InUse(f"there is already a human task UI {name!r}") from None
     return settings.arn(resource(name))
+
+
+def check_text(template: str) -> None:
+    """Raise :class:`InputError` where people could not work with a human task UI's template."""
+    liquid.check(template)
+    reject_errors(check_template(template), field="UiTemplate.Content")
 
 
 def describe_ui(db: Database, settings: ServiceSettings, name: str) -> HumanTaskUi:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,6 +14,7 @@ from trueground.service.engine.errors import Invalid
 from trueground.service.engine.functions import (
     Kind,
     check_function,
+    check_object,
     find_task_type,
     own_function,
     task_input,
@@ -30,6 +31,7 @@ from trueground.storage import Storage
 from trueground.tasks import read_label_categories
 from trueground.tasks.base import TaskType
 from trueground.tasks.categories import FILE_BYTES
+from trueground.template_check import Labels, check_template, reject_errors
 
 AVAILABILITY_SECONDS = 30 * 24 * 3600
 """Default and upper bound of how long a private work team may take."""
@@ -38,6 +40,9 @@ IMAGE_AND_TEXT_SECONDS = 8 * 3600
 
 TEMPLATE_BYTES = 2 * 1024 * 1024
 """More is no task template; AWS takes 128,000 characters."""
+
+GRANTED = "/media/"
+"""How links to files begin where a template is only checked."""
 
 STREAMING_TAG = f"{PREFIX}streaming"
 """Makes a streaming job without a topic: its objects are pushed over HTTP."""
@@ -77,6 +82,26 @@ class JobPlan:
     def task_input(self, content: Mapping[str, Any]) -> dict[str, Any]:
         """What the template sees of a data object."""
         return task_input(self.pre_function, content, self.categories)
+
+    def check_object(self, content: Mapping[str, Any]) -> None:
+        """Raise :class:`InputError` where people could not do this work with a data object."""
+        check_object(self.pre_function, self.post_function, content, self.categories)
+
+    def check_page(self, page: str | None) -> None:
+        """Raise :class:`InputError` where people could not work with the template.
+
+        Args:
+            page: what the template became with a data object, where there is one.
+        """
+        labels = labels_of(self.post_function, self.categories)
+        findings = check_template(self.template, labels=labels, rendered=page, own_address=GRANTED)
+        reject_errors(findings, file=self.template_uri)
+
+
+def labels_of(post_function: str | None, categories: Sequence[str]) -> Labels:
+    """What a template's check has to know of a job's labels."""
+    task_type = find_task_type(post_function)
+    return Labels(tuple(categories), () if task_type is None else tuple(task_type.elements))
 
 
 def check_request(request: dict[str, Any], storage: Storage, settings: ServiceSettings) -> JobPlan:
@@ -230,8 +255,6 @@ def _template(ui: dict[str, Any], storage: Storage) -> str:
         template = storage.read_small(uri, TEMPLATE_BYTES).decode("utf-8")
     if "\0" in template:
         raise InputError("the template holds a null character, so it is no HTML", file=uri)
-    if "<crowd-form" not in template:
-        raise InputError("the template has no <crowd-form>, so nothing could be submitted", file=uri)
     return template
 
 

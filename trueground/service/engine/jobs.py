@@ -38,8 +38,8 @@ INITIALIZING = "Initializing"
 ABANDONED = timedelta(minutes=2)
 """A job that is being created and shows no progress for so long is given up."""
 ENDLESS = timedelta(days=3650)
-CheckTemplate = Callable[[str, Mapping[str, Any] | None], None]
-"""Raises :class:`InputError` where a template does not render with a ``task.input``, or cannot be parsed at all."""
+CheckTemplate = Callable[[str, Mapping[str, Any] | None], str | None]
+"""What a template becomes with a ``task.input``; ``None`` without one. Raises :class:`InputError` where it cannot."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -268,7 +268,7 @@ def _check_manifest(plan: JobPlan, storage: Storage, check_template: CheckTempla
         return 0, 0
 
     def check(content: dict[str, Any]) -> None:
-        plan.task_input(content)
+        plan.check_object(content)
         if plan.streaming:
             streaming.own_id(content)
 
@@ -283,9 +283,10 @@ def _check_manifest(plan: JobPlan, storage: Storage, check_template: CheckTempla
 def _check_template(plan: JobPlan, line: Line | None, check: CheckTemplate) -> None:
     """Better that a template's mistake is told here, once, than to each worker."""
     try:
-        check(plan.template, None if plan.calls_function or line is None else plan.task_input(line.content))
+        page = check(plan.template, None if plan.calls_function or line is None else plan.task_input(line.content))
     except InputError as error:
         raise InputError(error.problem, file=plan.template_uri, line=error.line, hint=error.hint) from None
+    plan.check_page(page)
 
 
 def _objects_for_people(plan: JobPlan, objects: int, labeled: int) -> int:

@@ -11,7 +11,7 @@ from sqlalchemy import ColumnElement, Row, func, select
 
 from trueground.service.engine import gold
 from trueground.service.engine import queue_sql as sql
-from trueground.service.engine.answering import content_as_text
+from trueground.service.engine.answering import check_not_empty, content_as_text, problem_of
 from trueground.service.engine.assignment import Assignment, Mine, as_assignment, check_open, own
 from trueground.service.engine.errors import Closed, Invalid, NotYours
 from trueground.service.engine.memory import JobFacts, memory_of
@@ -197,12 +197,15 @@ def edit_answer(db: Database, assignment_id: str, worker_id: str, content: Mappi
     Raises:
         NotYours: no such assignment, or another worker's.
         Closed: it was never answered, or its object has been consolidated.
-        Invalid: the content cannot be kept as JSON.
+        Invalid: the content cannot be kept as JSON, is empty, or is none that the job's task type can read.
     """
     text = content_as_text(content, seconds)
+    check_not_empty(content)
 
     def run(batch: Batch) -> None:
         mine = own(db, batch, assignment_id, worker_id)
+        if (problem := problem_of(mine.facts, content)) is not None:
+            raise Invalid(problem)
         _check_editable(batch, mine)
         last = batch.one(sql.LAST_REVISION, id=mine.id)
         assert last is not None

@@ -6,7 +6,6 @@ is handed in is kept, but counts as an answer only once Mechanical Turk itself s
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import timedelta
@@ -17,6 +16,7 @@ from sqlalchemy import Row, select, update
 from trueground.service.engine import answering, assignment, leasing
 from trueground.service.engine.assignment import Assignment
 from trueground.service.engine.errors import Closed, Invalid, NotFound
+from trueground.service.engine.memory import memory_of
 from trueground.service.engine.output_rows import PUBLIC
 from trueground.service.engine.public_request import TEAM
 from trueground.service.security import SecretBox
@@ -131,13 +131,13 @@ def hand_in(db: Database, assignment_id: str, worker_id: str, content: Mapping[s
         Closed: the time for it is over.
         Invalid: it cannot be kept.
     """
-    try:
-        json.dumps(content, allow_nan=False)
-    except (TypeError, ValueError, RecursionError) as error:
-        raise Invalid(f"the answer cannot be kept as JSON: {error}") from None
+    answering.content_as_text(content, seconds)
+    answering.check_not_empty(content)
     lease = assignment.get_assignment(db, assignment_id, worker_id)
     if lease.state == "submitted":
         return
+    if (problem := answering.problem_of(memory_of(db).facts(lease.job_id), content)) is not None:
+        raise Invalid(problem)
     kept_until = now() + timedelta(seconds=CONFIRMING_SECONDS)
     with db.write() as connection:
         mine = (assignments.c.id == assignment_id) & (assignments.c.state == "leased")
@@ -170,7 +170,7 @@ def confirm(db: Database, task: PublicTask, worker_id: str) -> bool:
         lease_id = lease.id
     try:
         answering.submit_answer(db, lease_id, worker_id, mine.draft, mine.seconds)
-    except Closed:
+    except (Closed, Invalid):
         # Too late for the job, but not for the worker, who did what was asked.
         return True
     return True

@@ -15,7 +15,7 @@ from trueground.service.engine import audit_log
 from trueground.service.engine.actors import SERVICE, actor_now
 from trueground.service.engine.errors import Invalid
 from trueground.service.engine.function_calls import reason_of, storable
-from trueground.service.engine.functions import own_function, task_input
+from trueground.service.engine.functions import check_object, own_function
 from trueground.service.engine.job_request import AVAILABILITY_SECONDS
 from trueground.service.engine.job_rows import EXPIRED, OPEN, already_labeled, end_of_open_objects, find_job
 from trueground.service.engine.manifest import Line, parse_line
@@ -183,8 +183,8 @@ def _open_job(connection: Connection, name: str, *, lock: bool = False) -> Row[A
 def _check(job: Row[Any], storage: Storage, settings: ServiceSettings, one: Pushed) -> _Checked:
     """Raises :class:`InputError`."""
 
-    def fits(content: dict[str, Any]) -> object:
-        return task_input(job.pre_function, content, job.categories)
+    def fits(content: dict[str, Any]) -> None:
+        check_object(job.pre_function, job.post_function, content, job.categories)
 
     line = parse_line(storage, one.text.encode("utf-8", "surrogatepass"), fits, streaming=True)
     own = own_id(line.content)

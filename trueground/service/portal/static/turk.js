@@ -22,6 +22,10 @@ function say(text) {
   notice.textContent = text;
 }
 
+async function messageOf(answer) {
+  try { return (await answer.json()).message; } catch { return 'The answer was not taken.'; }
+}
+
 async function handIn(answerContent) {
   if (sending) return;
   sending = true;
@@ -31,7 +35,8 @@ async function handIn(answerContent) {
     try {
       const answer = await fetch(root.dataset.answer, { method: 'POST', headers: { 'Content-Type': 'application/json' }, body });
       if (answer.ok) break;
-      if (answer.status < 500) { say('The time for this task is over. Please return the HIT.'); return; }
+      if (answer.status === 409) { say('The time for this task is over. Please return the HIT.'); return; }
+      if (answer.status < 500) { sending = false; say(`${await messageOf(answer)} Please return the HIT if you cannot answer it.`); return; }
     } catch (error) { /* No connection: the answer is still here, so try again. */ }
     say('Your answer is not saved yet. Trying again …');
     await new Promise((resolve) => setTimeout(resolve, RETRY));

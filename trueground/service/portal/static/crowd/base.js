@@ -2,18 +2,34 @@
 
 const submittable = new Set();
 
+// Each brings its own Submit button; as on AWS it makes a form around itself where the template has none.
+const WHOLE_TASKS = [
+  'crowd-classifier', 'crowd-image-classifier', 'crowd-rekognition-detect-moderation-labels', 'crowd-textract-analyze-document',
+];
+
 class CrowdElement extends HTMLElement {
   // Children are parsed after the opening tag: build once the whole document is there.
   connectedCallback() {
     if (this.built) return;
     this.built = true;
-    if (document.readyState === 'loading') document.addEventListener('DOMContentLoaded', () => this.build());
-    else this.build();
+    if (document.readyState === 'loading') document.addEventListener('DOMContentLoaded', () => this.make());
+    else this.make();
+  }
+
+  make() {
+    this.build();
+    this.ready = true;
+    for (const name of this.constructor.observedAttributes || []) if (this.hasAttribute(name)) this.refresh(name);
   }
 
   build() {}
 
+  // Attributes may change at any time; what they say is shown again.
+  attributeChangedCallback(name) { if (this.ready) this.refresh(name); }
+  refresh(name) {}
+
   get name() { return this.getAttribute('name') || this.localName; }
+  set name(text) { this.setAttribute('name', text); }
 
   relaxed(attribute, otherwise) {
     const text = this.getAttribute(attribute);
@@ -31,13 +47,32 @@ class CrowdElement extends HTMLElement {
   }
 }
 
-// An element whose output becomes part of the answer. Subclasses have `value`; null leaves it out.
+// Attributes that are properties too, whichever of the two is set. A class may have an accessor of its own.
+function reflect(kind, flags, texts = []) {
+  kind.observedAttributes = [...flags, ...texts];
+  const define = (name, accessor) => {
+    if (!(name in kind.prototype)) Object.defineProperty(kind.prototype, name, { ...accessor, configurable: true });
+  };
+  for (const name of flags) {
+    define(name, { get() { return this.hasAttribute(name); }, set(on) { this.toggleAttribute(name, Boolean(on)); } });
+  }
+  for (const name of texts) {
+    const property = name.replace(/-(.)/g, (_, letter) => letter.toUpperCase());
+    define(property, { get() { return this.getAttribute(name) ?? ''; }, set(text) { this.setAttribute(name, text ?? ''); } });
+  }
+}
+
+// An element whose output becomes part of the answer. Subclasses have `output`; null leaves it out. What scripts of
+// templates know as its `value` may be something else.
 class CrowdInput extends CrowdElement {
   connectedCallback() { submittable.add(this); super.connectedCallback(); }
   disconnectedCallback() { submittable.delete(this); }
-  get value() { return null; }
+  get output() { return null; }
+  get _submittableValue() { return this.output; }
   get missing() { return null; }   // what the worker still has to do, or null
-  restore(value) {}                // shows what `value` gave before
+  restore(output) {}               // shows what `output` gave before
+  reset() {}                       // as it was when the page was loaded
+  focus(options) { if (this.field) this.field.focus(options); else super.focus(options); }
   hint(text) {
     if (!this.hintBox) {
       this.hintBox = this.appendChild(element('p', { role: 'status' }));
@@ -60,6 +95,16 @@ function element(tag, properties = {}, ...children) {
 
 // The page around the frame; a frame that stands alone has none.
 function tellPage(message) { if (window.parent !== window) window.parent.postMessage(message, '*'); }
+
+// Before anything is built: the form is there when its element looks for it.
+document.addEventListener('DOMContentLoaded', () => {
+  const task = document.querySelector('crowd-form') ? null : document.querySelector(WHOLE_TASKS.join());
+  if (!task) return;
+  const [form, place] = [document.createElement('crowd-form'), document.createComment('')];
+  task.replaceWith(place);
+  form.append(task);
+  place.replaceWith(form);
+});
 
 // After everything is built, tell the template's own scripts, and the page, which may have an earlier answer to show.
 document.addEventListener('DOMContentLoaded', () => setTimeout(() => {

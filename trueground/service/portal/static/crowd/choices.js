@@ -1,52 +1,51 @@
 // crowd-radio-group, crowd-radio-button, crowd-toggle-button, crowd-slider: values that are chosen, not typed.
 
-class CrowdRadioButton extends CrowdInput {
+class CrowdRadioButton extends CrowdTicked {
   build() {
+    super.build();
     const group = this.closest('crowd-radio-group');
-    this.field = element('input', { type: 'radio', checked: this.hasAttribute('checked'), disabled: this.hasAttribute('disabled') });
-    // Not the buttons' own names: those may differ, and only the group makes them one choice. And not part of the
-    // form, which would add the field to the answer a second time.
+    // Not part of the form, which would add the field to the answer a second time. And not the buttons' own names: those
+    // may differ, and only the group makes them one choice.
     this.field.setAttribute('form', 'none');
     this.field.name = group ? group.choiceName : `alone-${this.name}`;
-    this.append(optionLabel(this.field, this));
   }
 
-  get choice() { return this.getAttribute('value') || 'on'; }
-  get value() { return this.field ? { [this.choice]: this.field.checked } : null; }
-  restore(value) { this.field.checked = Boolean(value?.[this.choice]); }
+  get fieldKind() { return { type: 'radio' }; }
+  get isDisabled() { return this.disabled || this.closest('crowd-radio-group')?.disabled === true; }
+
+  // One that is chosen takes the choice from the others, which hear nothing of it.
+  took() { radioButtons(this.field.name).forEach((button) => { button.checked = button.field.checked; }); }
+  refresh(name) { super.refresh(name); if (name === 'checked' && this.checked) this.took(); }
 }
+
+function radioButtons(name) { return [...document.querySelectorAll('crowd-radio-button')].filter((button) => button.field?.name === name); }
 
 let groups = 0;
 class CrowdRadioGroup extends CrowdElement {
   get choiceName() { this.ownName ??= `radio-group-${groups += 1}`; return this.ownName; }
-  build() {
-    this.setAttribute('role', 'radiogroup');
-    if (this.hasAttribute('disabled')) this.querySelectorAll('crowd-radio-button').forEach((button) => button.setAttribute('disabled', ''));
-  }
+  get buttons() { return [...this.querySelectorAll('crowd-radio-button')]; }
+  build() { this.setAttribute('role', 'radiogroup'); }
+  refresh(name) { if (name === 'disabled') this.buttons.forEach((button) => { if (button.ready) button.refresh('disabled'); }); }
+
+  // The value of the button that is chosen.
+  get value() { return this.buttons.find((button) => button.checked)?.value ?? null; }
+  set value(text) { this.buttons.forEach((button) => { button.checked = button.value === text; }); }
 }
 
-class CrowdToggle extends CrowdInput {
-  build() {
-    this.field = element('input', { type: 'checkbox', role: 'switch', checked: this.hasAttribute('checked'), disabled: this.hasAttribute('disabled') });
-    this.append(optionLabel(this.field, this));
-    if (this.hasAttribute('invalid')) this.field.setAttribute('aria-invalid', 'true');
-  }
-
-  get choice() { return this.getAttribute('value') || 'on'; }
-  get value() { return this.field ? { [this.choice]: this.field.checked } : null; }
-  get missing() { return this.hasAttribute('required') && !this.field.checked ? 'This has to be switched on.' : null; }
-  restore(value) { this.field.checked = Boolean(value?.[this.choice]); }
+class CrowdToggle extends CrowdTicked {
+  get fieldKind() { return { type: 'checkbox', role: 'switch' }; }
+  get missing() { return this.required && !this.field.checked ? 'This has to be switched on.' : null; }
 }
 
 class CrowdSlider extends CrowdInput {
   build() {
-    const number = (name, otherwise) => (this.hasAttribute(name) ? Number(this.getAttribute(name)) : otherwise);
-    const limits = { min: number('min', 0), max: number('max', 100), step: number('step', 1) };
-    const common = { ...limits, disabled: this.hasAttribute('disabled'), 'aria-label': this.getAttribute('label') || this.name };
-    this.field = element('input', { type: 'range', ...common });
-    this.field.value = number('value', limits.min);
+    const name = this.getAttribute('label') || this.name;
+    this.field = element('input', { type: 'range', 'aria-label': name });
     this.field.style.cssText = 'flex: 1; min-width: 0;';
-    this.shown = this.hasAttribute('editable') ? element('input', { type: 'number', ...common }) : element('output', {});
+    this.shown = this.hasAttribute('editable') ? element('input', { type: 'number', 'aria-label': name }) : element('output', {});
+    for (const limit of Object.keys(SLIDER_LIMITS)) this.refresh(limit);
+    this.firstValue = this.number('value', this.number('min', 0));
+    this.field.value = this.firstValue;
     this.touched = this.hasAttribute('value');
     this.field.addEventListener('input', () => { this.touched = true; this.show(); });
     this.shown.addEventListener('input', () => { this.touched = true; this.field.value = this.shown.value; });
@@ -58,16 +57,30 @@ class CrowdSlider extends CrowdInput {
     this.show();
   }
 
+  number(name, otherwise) { return this.hasAttribute(name) ? Number(this.getAttribute(name)) : otherwise; }
+
+  refresh(name) {
+    if (name in SLIDER_LIMITS) for (const field of [this.field, this.shown]) field[name] = this.number(name, SLIDER_LIMITS[name]);
+    if (name === 'disabled') for (const field of [this.field, this.shown]) field.disabled = this.disabled;
+    if (name === 'value') { this.touched = true; this.field.value = this.getAttribute('value'); }
+    this.show();
+  }
+
   show() {
     if (this.shown.localName === 'input') this.shown.value = this.field.value;
     else if (this.hasAttribute('pin')) this.shown.textContent = this.field.value;
   }
 
-  get value() { return this.field ? Number(this.field.value) : null; }
-  set value(number) { this.field.value = number; this.show(); }
-  get missing() { return this.hasAttribute('required') && !this.touched ? 'Move the slider first.' : null; }
-  restore(value) { if (typeof value === 'number') { this.touched = true; this.value = value; } }
+  get value() { return this.field ? Number(this.field.value) : this.number('value', this.number('min', 0)); }
+  set value(number) { this.setAttribute('value', number); }
+  get output() { return this.field ? Number(this.field.value) : null; }
+  get missing() { return this.required && !this.touched ? 'Move the slider first.' : null; }
+  restore(value) { if (typeof value === 'number') { this.touched = true; this.field.value = value; this.show(); } }
+  reset() { this.field.value = this.firstValue; this.touched = this.hasAttribute('value'); this.show(); }
 }
+const SLIDER_LIMITS = { min: 0, max: 100, step: 1 };
+
+class CrowdSliderLabel extends CrowdElement {}
 
 // A label with the field in it, and what the element held as its text.
 function optionLabel(field, host) {
@@ -77,7 +90,13 @@ function optionLabel(field, host) {
   return label;
 }
 
+reflect(CrowdRadioButton, ['checked', 'disabled'], ['value']);
+reflect(CrowdRadioGroup, ['disabled']);
+reflect(CrowdToggle, ['checked', 'disabled', 'required', 'invalid'], ['value']);
+reflect(CrowdSlider, ['disabled', 'required'], ['min', 'max', 'step', 'value']);
+
 customElements.define('crowd-radio-group', CrowdRadioGroup);
 customElements.define('crowd-radio-button', CrowdRadioButton);
 customElements.define('crowd-toggle-button', CrowdToggle);
 customElements.define('crowd-slider', CrowdSlider);
+customElements.define('crowd-slider-label', CrowdSliderLabel);

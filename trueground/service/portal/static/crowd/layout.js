@@ -16,9 +16,9 @@ const LAYOUT = `
   button { font: inherit; color: inherit; }
   button:focus-visible, .link:focus-visible { outline: 3px solid var(--accent); outline-offset: 2px; }
   .choices { display: grid; grid-template-columns: repeat(auto-fill, minmax(min(100%, 150px), 1fr)); gap: 8px; margin: 16px 0; }
-  .choices.short { grid-template-columns: repeat(auto-fill, minmax(60px, 1fr)); }
+  .choices.short { display: flex; flex-wrap: wrap; }
   .choice { display: flex; align-items: center; gap: 10px; text-align: left; padding: 10px 12px; background: var(--card); border: 1.5px solid var(--line); border-radius: 10px; cursor: pointer; min-height: 46px; overflow-wrap: anywhere; }
-  .choices.short .choice { justify-content: center; font-size: 1.1rem; }
+  .choices.short .choice { justify-content: center; font-size: 1.1rem; flex: 1 0 auto; min-width: 64px; white-space: nowrap; overflow-wrap: normal; }
   .choice:hover { border-color: var(--accent); }
   .choice[aria-checked=true] { background: var(--soft); border-color: var(--accent); box-shadow: inset 0 0 0 1px var(--accent); font-weight: 600; }
   kbd { font: 600 0.75rem ui-monospace, monospace; color: var(--faint); border: 1px solid var(--line); border-bottom-width: 2px; border-radius: 5px; padding: 0 6px; flex: none; }
@@ -53,7 +53,8 @@ function buildLayout(host, { folded = false } = {}) {
   // AWS's templates have the element where they have nothing to say in it.
   const full = given?.textContent.trim() || given?.firstElementChild ? given : null;
   const shadow = host.attachShadow({ mode: 'open' });
-  const work = element('section', {}, element('h1', { textContent: host.getAttribute('header') || '' }));
+  host.heading = element('h1', { textContent: host.getAttribute('header') || '', dir: 'auto' });
+  const work = element('section', {}, host.heading);
   const layout = element('div', { className: 'layout' }, work);
   shadow.append(element('style', { textContent: LAYOUT }), layout);
   layout.classList.toggle('folded', folded);

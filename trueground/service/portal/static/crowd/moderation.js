@@ -109,7 +109,11 @@ class CrowdModeration extends CrowdInput {
     return this.chosen.size || this.none || this.cannot ? null : `Choose what applies, or ${this.noneButton.children[1].textContent}.`;
   }
 
-  get value() {
+  // As scripts of templates know it.
+  get value() { return this.output; }
+  set value(output) { this.restore(output); }
+
+  get output() {
     if (!this.buttons) return null;
     const labels = this.categories.filter((_, index) => this.chosen.has(index));
     return { ModerationLabels: labels, ...(this.cannot ? { cannotTell: true } : {}) };

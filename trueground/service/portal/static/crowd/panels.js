@@ -82,6 +82,7 @@ class CrowdTabs extends CrowdElement {
       const button = element('button', { type: 'button', role: 'tab', textContent: tab.getAttribute('header') || `${index + 1}`, onclick: () => this.show(index) });
       button.style.cssText = 'font: inherit; color: inherit; background: none; border: 0; border-bottom: 3px solid transparent; padding: 8px 12px; cursor: pointer;';
       tab.setAttribute('role', 'tabpanel');
+      tab.button = button;
       return button;
     });
     row.append(...this.buttons);
@@ -108,8 +109,14 @@ class CrowdTabs extends CrowdElement {
   }
 }
 
+class CrowdTab extends CrowdElement {
+  refresh() { if (this.button) this.button.textContent = this.header; }
+}
+reflect(CrowdTab, [], ['header']);
+
 customElements.define('crowd-alert', CrowdAlert);
 customElements.define('crowd-card', CrowdCard);
 customElements.define('crowd-modal', CrowdModal);
 customElements.define('crowd-instructions', CrowdInstructions);
 customElements.define('crowd-tabs', CrowdTabs);
+customElements.define('crowd-tab', CrowdTab);

@@ -227,7 +227,11 @@ class CrowdTextract extends CrowdInput {
     return count ? `Look at the ${count === 1 ? 'field' : `${count} fields`} still marked first.` : null;
   }
 
-  get value() {
+  // As scripts of templates know it.
+  get value() { return this.output; }
+  set value(output) { this.restore(output); }
+
+  get output() {
     if (!this.pairs) return null;
     const unknown = this.pairs.filter((pair) => pair.verdict === 'cannot').map(unknownName);
     return { blocks: blocksOf(this.pairs), ...(unknown.length ? { cannotTell: unknown } : {}) };
