@@ -26,7 +26,20 @@ _LIQUID = re.compile(
 _OPENS = {"if", "unless", "case", "for", "tablerow", "ifchanged", "capture"}
 _BRANCHES = {"elsif", "else", "when"}
 LOOPS = {"for", "tablerow"}
-_NOT_TEXT = {"script", "style", "textarea", "title", "option", "select", "xmp", "noscript", "template", "pre"}
+_NOT_TEXT = {
+    "script",
+    "style",
+    "textarea",
+    "title",
+    "option",
+    "select",
+    "xmp",
+    "noscript",
+    "template",
+    "pre",
+    "svg",
+    "math",
+}
 """What is in these is no running text of the page."""
 
 Branch = tuple[tuple[str, int, int], ...]

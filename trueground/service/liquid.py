@@ -15,6 +15,7 @@ from markupsafe import Markup, escape
 
 from trueground.errors import InputError
 from trueground.service.liquid_limits import LimitedEnvironment, limited_time
+from trueground.service.liquid_source import ESCAPED_TEXTS, EscapedTexts, as_aws_reads, as_written
 from trueground.template_addresses import CROWD_SCRIPT
 
 MESSAGE_CHARACTERS = 800
@@ -38,7 +39,9 @@ def render(
     """
     with _told(template):
         parsed = _parse(CROWD_SCRIPT.sub(crowd_script, template))
-        text: str = parsed.render(task={"input": _shown(task_input)}, __grant=grant_read_access)
+        text: str = parsed.render(
+            task={"input": _shown(task_input)}, __grant=grant_read_access, **{ESCAPED_TEXTS: EscapedTexts()}
+        )
         # Half of a character, as a text that was cut may end with, is none that a page can carry.
         return text.encode("utf-8", "replace").decode()
 
@@ -70,35 +73,49 @@ def _parse(template: str) -> BoundTemplate:
 
 @lru_cache(maxsize=1)
 def _environment() -> LimitedEnvironment:
-    environment = LimitedEnvironment(autoescape=True)
+    environment = _Environment(autoescape=True)
     environment.add_filter("to_json", lambda value: json.dumps(value, ensure_ascii=False))
     environment.add_filter("skip_autoescape", lambda value: Markup(str(value)))
     environment.add_filter("grant_read_access", _GrantReadAccess())
+    environment.add_filter("as_written", as_written)
     return environment
 
 
-def _shown(value: Any) -> Any:
-    """A value whose objects, and lists of them, are put out as JSON.
+class _Environment(LimitedEnvironment):
+    def tokenizer(self) -> Callable[[str], Iterator[Any]]:
+        tokens = super().tokenizer()
+        return lambda source: as_aws_reads(tokens(source), source)
 
-    AWS's own templates rely on it (``initial-value="{{ task.input.selectedAiServiceResponse.blocks }}"``); Liquid would
-    put out Python's notation.
+
+def _shown(value: Any) -> Any:
+    """A value whose objects and lists are put out as JSON.
+
+    AWS's own templates rely on it (``initial-value="{{ task.input.selectedAiServiceResponse.blocks }}"``,
+    ``categories="{{ task.input.labels }}"``); Liquid would put out Python's notation, or a list's texts as one word.
     """
     if isinstance(value, Mapping):
         return _Object({key: _shown(item) for key, item in value.items()})
     if isinstance(value, list):
-        items = [_shown(item) for item in value]
-        return _Objects(items) if any(isinstance(item, _Object) for item in items) else items
+        return _List([_shown(item) for item in value])
     return value
 
 
-class _Object(dict[str, Any]):
+class _AsJson:
+    """What is put out as JSON, also where a filter such as ``escape`` wants a text."""
+
+    def __str__(self) -> str:
+        return json.dumps(self, ensure_ascii=False)
+
     def __html__(self) -> str:
-        return escape(json.dumps(self, ensure_ascii=False))
+        return escape(str(self))
 
 
-class _Objects(list[Any]):
-    def __html__(self) -> str:
-        return escape(json.dumps(self, ensure_ascii=False))
+class _Object(_AsJson, dict[str, Any]):
+    pass
+
+
+class _List(_AsJson, list[Any]):
+    pass
 
 
 class _GrantReadAccess:
