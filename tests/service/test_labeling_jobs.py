@@ -16,7 +16,7 @@ from sqlalchemy import update
 from trueground.service.engine import answering, leasing, own_work
 from trueground.service.engine.errors import Invalid
 from trueground.service.store.database import now
-from trueground.service.store.tables import answers, labeling_jobs
+from trueground.service.store.tables import labeling_jobs
 
 MakeJob = Callable[..., str]
 
@@ -237,16 +237,17 @@ def test_a_template_of_ones_own_without_functions_gets_the_line_and_leads_to_the
     assert answers["answers"][0]["answerContent"] == {"anything": ["goes"]}
 
 
-def test_an_object_with_unusable_answers_fails_and_the_others_are_labeled(service: Any, make_job: MakeJob) -> None:
+def test_an_unusable_answer_is_not_taken_and_one_that_is_there_fails_its_object_alone(
+    service: Any, make_job: MakeJob, monkeypatch: pytest.MonkeyPatch
+) -> None:
     worker = service.add_worker("ann")
     make_job(objects=2)
     with pytest.raises(Invalid, match=r"'unicorn' is not one of the categories \['cat', 'dog', 'bird'\]"):
         service.answer("animals", worker, "unicorn")
     # What an earlier version kept, or another program wrote.
+    monkeypatch.setattr(answering, "problem_of", lambda *_: None)
     (held,) = own_work.held_assignments(service.db, worker, "animals")
-    answering.submit_answer(service.db, held.id, worker, {"crowd-image-classifier": {"label": "cat"}}, 1.0)
-    with service.db.write() as connection:
-        connection.execute(update(answers).values(content={"crowd-image-classifier": {"label": "unicorn"}}))
+    answering.submit_answer(service.db, held.id, worker, {"crowd-image-classifier": {"label": "unicorn"}}, 1.0)
     service.answer("animals", worker)
     job = service.wait_for("animals", "Completed")
     assert job["LabelCounters"]["HumanLabeled"] == 1 and job["LabelCounters"]["FailedNonRetryableError"] == 1

@@ -111,6 +111,34 @@ def test_an_answer_is_shown_again_and_changed(ada: httpx.Client, make_job: Calla
         ("GET", "draft", None),
     ],
 )
+@pytest.mark.parametrize(
+    ("content", "problem"),
+    [
+        ({}, "The answer is empty"),
+        ({"crowd-image-classifier": {"label": "Cat"}}, "'Cat' is not one of the categories ['cat', 'dog', 'bird']"),
+        ({"words": "dog"}, "no element of the answer has a label; it holds 'words'"),
+    ],
+)
+def test_an_answer_that_no_label_can_be_made_of_is_not_taken(
+    service: RunningService, ada: httpx.Client, make_job: Callable[..., Any], content: Any, problem: str
+) -> None:
+    make_job("animals", objects=1, workers=2)
+    task, wrong = next_task(ada), {"answerContent": content, "secondsActive": 1}
+    path = f"/api/assignments/{task['id']}/answer"
+    answer = ada.post(path, json=wrong)
+    assert (answer.status_code, answer.json()["error"]) == (400, "invalid") and problem in answer.json()["message"]
+    # Somebody else does not learn the categories from it.
+    strange = sign_in(service, "eve", team=None).post(path, json=wrong)
+    assert "cat" not in strange.text and strange.status_code in (400, 404)
+    # A draft may hold anything, and the task is still there to be answered.
+    assert ada.put(path.replace("/answer", "/draft"), json=wrong).status_code == 204
+    assert ada.post(path, json={"answerContent": CONTENT, "secondsActive": 1}).status_code == 200
+    edited = ada.put(path, json=wrong)
+    assert edited.status_code == 400 and problem in edited.json()["message"]
+    (mine,) = ada.get("/api/work/answers", params={"job": "animals"}).json()["answers"]
+    assert mine["answerContent"] == CONTENT
+
+
 def test_strangers_and_other_workers_are_refused(
     service: RunningService,
     ada: httpx.Client,
