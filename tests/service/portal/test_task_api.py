@@ -101,17 +101,6 @@ def test_an_answer_is_shown_again_and_changed(ada: httpx.Client, make_job: Calla
 
 
 @pytest.mark.parametrize(
-    ("method", "path", "body"),
-    [
-        ("PUT", "draft", {"answerContent": CONTENT}),
-        ("PUT", "answer", {"answerContent": CONTENT}),
-        ("POST", "pause", {}),
-        ("POST", "resume", {}),
-        ("POST", "decline", {"reason": "x"}),
-        ("GET", "draft", None),
-    ],
-)
-@pytest.mark.parametrize(
     ("content", "problem"),
     [
         ({}, "The answer is empty"),
@@ -139,6 +128,17 @@ def test_an_answer_that_no_label_can_be_made_of_is_not_taken(
     assert mine["answerContent"] == CONTENT
 
 
+@pytest.mark.parametrize(
+    ("method", "path", "body"),
+    [
+        ("PUT", "draft", {"answerContent": CONTENT}),
+        ("PUT", "answer", {"answerContent": CONTENT}),
+        ("POST", "pause", {}),
+        ("POST", "resume", {}),
+        ("POST", "decline", {"reason": "x"}),
+        ("GET", "draft", None),
+    ],
+)
 def test_strangers_and_other_workers_are_refused(
     service: RunningService,
     ada: httpx.Client,
