@@ -7,8 +7,8 @@ class TruegroundError(Exception):
     """Base of every error that Trueground raises on purpose."""
 
 
-class InputError(TruegroundError):
-    """Something that was given to Trueground cannot be used.
+class PlacedError(TruegroundError):
+    """An error with the place where it was found.
 
     ``str(error)`` reads ``file:line: field: problem. hint``, leaving out what is not known.
 
@@ -49,11 +49,23 @@ class InputError(TruegroundError):
         return (_rebuild, (type(self), self.problem, self.file, self.line, self.field, self.hint))
 
 
+class InputError(PlacedError):
+    """Something that was given to Trueground cannot be used; trying again does not help."""
+
+
 class OutsideDataRootError(InputError):
-    """A path lies outside the folders that this process may read and write."""
+    """A path is outside the folders that this process may read and write."""
+
+
+class AccessError(InputError, OSError):
+    """Files cannot be read or written as things are: the bucket, the credentials or the rights are not good."""
+
+
+class UnavailableError(PlacedError, OSError):
+    """A server that holds files does not work at the moment, after several tries. Trying again later may help."""
 
 
 def _rebuild(
-    kind: type[InputError], problem: str, file: str | None, line: int | None, field: str | None, hint: str | None
-) -> InputError:
+    kind: type[PlacedError], problem: str, file: str | None, line: int | None, field: str | None, hint: str | None
+) -> PlacedError:
     return kind(problem, file=file, line=line, field=field, hint=hint)

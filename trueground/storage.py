@@ -1,30 +1,25 @@
-"""Files by URI. The only module that knows ``file://`` from ``s3://``."""
+"""Files by URI. With the modules it alone uses, the only one to know ``file://`` from ``s3://``."""
 
 from __future__ import annotations
 
-import contextlib
-import errno
-import fcntl
-import hashlib
+import io
 import os
 import posixpath
-import resource
-import tempfile
-from collections.abc import Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+import re
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import IO, Any
 from urllib.parse import quote, unquote_to_bytes, urlsplit
 
 from trueground.errors import InputError, OutsideDataRootError
+from trueground.local_files import LocalFiles
+from trueground.s3_errors import bad_bucket_name
+from trueground.s3_files import Options, S3Files
 
 SCHEMES = ("file", "s3")
-WRITERS = 8
-"""Files sent to S3 at the same time: each waits for the network."""
-LOCAL_AT_ONCE = 500
-"""Local files that are brought to disk together."""
-WRITERS_OF_A_FILE = 16
-"""Of one file at the same time; what more of them leave when they are killed stays."""
+_BUCKET = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{1,254}|arn:[a-z-]+:s3[a-z-]*:\S+")
+"""Buckets of earlier years may have longer names, capitals and underscores; and an access point has an ARN."""
 
 
 def join(base: str, *parts: str) -> str:
@@ -66,33 +61,29 @@ def _local_path(uri: str) -> str:
 
 
 class Storage:
-    """Read and write files at ``file://`` and ``s3://`` URIs.
+    """Read and write files at ``file://`` and ``s3://`` URIs. Both work the same, and fail the same.
+
+    A file that is not there raises ``FileNotFoundError``; one that may not be used, or whose bucket is not there,
+    :class:`AccessError`; a server that does not work at the moment, :class:`UnavailableError`.
 
     Args:
         data_root: the folder (or ``file://`` URI) that local paths must stay inside; ``None`` allows any local path.
             Links are followed before the check, so a link cannot lead out.
         s3_options: keyword arguments of :class:`s3fs.S3FileSystem` (``key``, ``secret``, ``endpoint_url``,
-            ``client_kwargs``). Without them boto's usual chain of credentials applies.
+            ``client_kwargs``), or a function that gives them when S3 is first used. Without them boto's usual chain of
+            credentials applies.
     """
 
     def __init__(
-        self, data_root: str | os.PathLike[str] | None = None, s3_options: Mapping[str, Any] | None = None
+        self,
+        data_root: str | os.PathLike[str] | None = None,
+        s3_options: Options | Callable[[], Options] | None = None,
     ) -> None:
         if isinstance(data_root, str) and data_root.startswith("file://"):
             data_root = _local_path(data_root)
         self.data_root = Path(data_root).expanduser().resolve() if data_root is not None else None
-        self.s3_options = dict(s3_options or {})
-
-    def _locate(self, uri: str) -> tuple[Any, str]:
-        """The file system of a URI and the path in it, checked."""
-        # Not at the top: DAG files import this module and only check URIs.
-        import fsspec
-
-        scheme, path = self._path(uri)
-        if scheme == "s3":
-            # Listings are never kept: other processes write while this one looks.
-            return fsspec.filesystem("s3", use_listings_cache=False, **self.s3_options), path
-        return fsspec.filesystem("file"), path
+        self.s3_options = s3_options or {}
+        self._local, self._s3 = LocalFiles(), S3Files(self.s3_options)
 
     def _path(self, uri: str) -> tuple[str, str]:
         """The scheme of a URI and the path in it, checked.
@@ -108,8 +99,11 @@ class Storage:
         if parts.scheme == "s3":
             # Not urlsplit's path: an S3 key may hold '?' and '#'.
             path = uri.partition("://")[2]
-            if uri[:5].lower() != "s3://" or not path.partition("/")[0]:
+            bucket = path.partition("/")[0]
+            if uri[:5].lower() != "s3://" or not bucket:
                 raise InputError("an s3:// URI needs a bucket", file=uri, hint="Write s3://bucket/key.")
+            if not _BUCKET.fullmatch(bucket):
+                raise bad_bucket_name(uri, bucket)
             return "s3", path
         if parts.scheme == "file":
             if parts.netloc not in ("", "localhost"):
@@ -152,16 +146,14 @@ class Storage:
         """
         if mode not in ("r", "rb"):
             raise ValueError("Storage.open only reads; use Storage.writer to write")
-        files, path = self._locate(uri)
-        options: dict[str, Any] = {"encoding": "utf-8", "newline": ""} if mode == "r" else {}
-        handle: IO[Any] = files.open(path, mode, block_size=block_size, **options)
-        return handle
+        scheme, path = self._path(uri)
+        handle: IO[Any] = self._s3.open(path, block_size) if scheme == "s3" else self._local.open(path)
+        return io.TextIOWrapper(handle, encoding="utf-8", newline="") if mode == "r" else handle
 
     def read_bytes(self, uri: str) -> bytes:
         """The whole file. Raises ``FileNotFoundError`` where there is none."""
         files, path = self._locate(uri)
-        data: bytes = files.cat_file(path)
-        return data
+        return files.read_bytes(path)
 
     def read_small(self, uri: str, most: int) -> bytes:
         """The whole file, if it has ``most`` bytes at most; no more than that is ever read.
@@ -179,10 +171,10 @@ class Storage:
         """The whole file as UTF-8."""
         return self.read_bytes(uri).decode("utf-8")
 
-    def writer(self, uri: str) -> AtomicWriter:
+    def writer(self, uri: str) -> AbstractContextManager[IO[bytes]]:
         """A context manager that gives a binary handle; the file appears whole when the block ends, or not at all."""
         files, path = self._locate(uri)
-        return AtomicWriter(files, path, local=self._path(uri)[0] == "file")
+        return files.writer(path)
 
     def write_bytes(self, uri: str, data: bytes) -> None:
         """Write a whole file. A reader sees the old content or the new, never a part."""
@@ -199,17 +191,15 @@ class Storage:
         Much faster than one by one: local files are brought to disk together, those on S3 are sent at the same time.
         """
         local: list[tuple[str, bytes]] = []
+        sent: dict[str, bytes] = {}
         bases: dict[str, str] = {}
-        with ThreadPoolExecutor(WRITERS) as pool:
-            sent = []
-            for uri, data in contents.items():
-                if urlsplit(uri).scheme == "file":
-                    local.append((self._make_folder(uri, bases), data))
-                else:
-                    sent.append(pool.submit(self.write_bytes, uri, data))
-            _write_local(local)
-            for future in sent:
-                future.result()
+        for uri, data in contents.items():
+            if urlsplit(uri).scheme == "file":
+                local.append((self._make_folder(uri, bases), data))
+            else:
+                sent[self._path(uri)[1]] = data
+        self._local.write_all(local)
+        self._s3.write_all(sent)
 
     def _make_folder(self, uri: str, bases: dict[str, str]) -> str:
         """The local path of a file, checked, its folder made.
@@ -237,140 +227,36 @@ class Storage:
         if not key:
             return self
         encryption = {"ServerSideEncryption": "aws:kms", "SSEKMSKeyId": key}
-        return Storage(self.data_root, {**self.s3_options, "s3_additional_kwargs": encryption})
+
+        def options() -> Options:
+            given = self.s3_options() if callable(self.s3_options) else self.s3_options
+            return {**given, "s3_additional_kwargs": encryption}
+
+        return Storage(self.data_root, options)
 
     def exists(self, uri: str) -> bool:
         """Whether a file, or a prefix with files below it, is there."""
         files, path = self._locate(uri)
-        return bool(files.exists(path))
+        return files.exists(path)
 
     def size(self, uri: str) -> int:
-        """The size of a file in bytes. Raises ``FileNotFoundError`` where there is none."""
+        """The size of a file in bytes. Raises ``FileNotFoundError`` or ``IsADirectoryError`` where there is none."""
         files, path = self._locate(uri)
-        return int(files.size(path))
+        return files.size(path)
 
     def list(self, prefix: str) -> Iterator[str]:
         """The URIs of all files below a prefix, in UTF-8 binary order."""
-        files, path = self._locate(prefix)
-        found = sorted(files.find(path), key=os.fsencode)
-        if self._path(prefix)[0] == "s3":
-            return (f"s3://{item}" for item in found)
-        return (file_uri(item) for item in found)
+        scheme, path = self._path(prefix)
+        if scheme == "s3":
+            return iter(sorted(self._s3.find(path), key=os.fsencode))
+        return map(file_uri, sorted(self._local.find(path), key=os.fsencode))
 
     def delete(self, uri: str) -> None:
         """Remove a file; nothing happens where there is none."""
         files, path = self._locate(uri)
-        # Not rm(), which takes '*' and '[' in a name as a pattern.
-        with contextlib.suppress(FileNotFoundError):
-            files.rm_file(path)
+        files.delete(path)
 
-
-def _write_local(files: Sequence[tuple[str, bytes]]) -> None:
-    """Write whole files, each under another name first, so that a reader never sees a part."""
-    # Each is open until it has its name; a process may have so many files open, and has others.
-    at_once = max(1, min(LOCAL_AT_ONCE, resource.getrlimit(resource.RLIMIT_NOFILE)[0] // 2))
-    for start in range(0, len(files), at_once):
-        with contextlib.ExitStack() as drafts:
-            written = []
-            for path, data in files[start : start + at_once]:
-                draft = drafts.enter_context(contextlib.closing(_Draft(path)))
-                draft.handle.write(data)
-                draft.handle.flush()
-                written.append(draft)
-            # All at once: one by one, each would wait for the disk.
-            os.sync()
-            for draft in written:
-                draft.publish()
-
-
-class _Draft:
-    """A local file under a name that nobody reads, until it is published or closed.
-
-    The name follows from the file's, and its writer holds a lock on it: so what a killed writer left is used again by
-    the next writer of the same file, and never that of a living one, which makes the next look for another name.
-    """
-
-    def __init__(self, path: str) -> None:
-        self._path = path
-        descriptor, self._draft = _claim(*os.path.split(path))
-        self.handle: IO[bytes] = os.fdopen(descriptor, "wb")
-
-    def publish(self) -> None:
-        """Give the file its name. What it holds must be on disk."""
-        # Other services read what is written here.
-        os.chmod(self._draft, 0o644)
-        os.replace(self._draft, self._path)
-        self._draft = ""
-
-    def close(self) -> None:
-        """Remove it, if it was not published."""
-        try:
-            if self._draft:
-                os.unlink(self._draft)
-        finally:
-            self.handle.close()
-
-
-def _claim(folder: str, name: str) -> tuple[int, str]:
-    """A locked, empty file for a draft of this file: its descriptor and path."""
-    digest = hashlib.blake2b(os.fsencode(name), digest_size=8).hexdigest()
-    for slot in range(WRITERS_OF_A_FILE):
-        path = os.path.join(folder, f".writing-{digest}-{slot}")
-        try:
-            descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o600)
-        except PermissionError:
-            continue  # another user's
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            # Between the two its writer may have published it: then this is no draft any more.
-            if os.path.samestat(os.fstat(descriptor), os.stat(path)):
-                os.ftruncate(descriptor, 0)
-                return descriptor, path
-        except (BlockingIOError, FileNotFoundError):
-            pass
-        except OSError as error:
-            os.close(descriptor)
-            if error.errno not in (errno.ENOLCK, errno.EOPNOTSUPP, errno.ENOSYS):
-                raise
-            break  # a file system without locks
-        os.close(descriptor)
-    return tempfile.mkstemp(prefix=".writing-", dir=folder)
-
-
-class AtomicWriter:
-    """A file that appears under its name only when it is complete."""
-
-    def __init__(self, files: Any, path: str, *, local: bool) -> None:
-        self._files, self._path, self._local = files, path, local
-        self._handle: IO[bytes] | None = None
-        self._draft: _Draft | None = None
-
-    def __enter__(self) -> IO[bytes]:
-        if self._local:
-            os.makedirs(os.path.dirname(self._path), exist_ok=True)
-            self._draft = _Draft(self._path)
-            return self._draft.handle
-        # An S3 object appears when its upload completes.
-        self._handle = self._files.open(self._path, "wb")
-        assert self._handle is not None
-        return self._handle
-
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: object) -> None:
-        if self._draft is not None:
-            with contextlib.closing(self._draft):
-                if kind is None:
-                    self._draft.handle.flush()
-                    os.fsync(self._draft.handle.fileno())
-                    self._draft.publish()
-            return
-        assert self._handle is not None
-        if kind is None:
-            self._handle.close()
-        else:
-            self._discard(self._handle)
-
-    @staticmethod
-    def _discard(handle: Any) -> None:
-        handle.discard()
-        # Left open, the handle would try to upload what it has when it is collected.
-        handle.closed = True
+    def _locate(self, uri: str) -> tuple[LocalFiles | S3Files, str]:
+        """What reads and writes the files of a URI's scheme, and the path in it, checked."""
+        scheme, path = self._path(uri)
+        return (self._s3 if scheme == "s3" else self._local), path

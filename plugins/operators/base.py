@@ -7,11 +7,11 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from airflow.sdk import BaseOperator
-from airflow.sdk.exceptions import AirflowFailException
+from airflow.sdk.exceptions import AirflowException, AirflowFailException
 
 from operators.connections import PROJECTS_FOLDER, data_root, storage_of
 from operators.lineage import Lineage, openlineage
-from trueground.errors import InputError
+from trueground.errors import InputError, UnavailableError
 from trueground.project import load_project
 from trueground.project_form import project_of
 
@@ -46,12 +46,15 @@ class ProjectOperator(BaseOperator):
         self._done: tuple[Any, Any] | None = None
 
     def execute(self, context: Context) -> Any:
-        """Run the step; bad input fails the task at once, because trying again cannot mend it."""
+        """Run the step; bad input fails the task at once; it is tried again where a server did not work."""
         try:
             run = self.open_run()
             return self.done(run, self.step(run, context))
         except InputError as error:
-            raise AirflowFailException(str(error)) from error
+            # Where it was found is no help; what to do is in the message.
+            raise AirflowFailException(str(error)) from None
+        except UnavailableError as error:
+            raise AirflowException(str(error)) from None
 
     def done(self, run: Any, result: Any) -> Any:
         """Remember how a step ended, for who asks what it read and wrote; gives its result."""

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 from sqlalchemy import Row, select, update
 
+from trueground.errors import AccessError, UnavailableError
 from trueground.service.engine import answering, leasing, progress
 from trueground.service.engine.finisher import Finisher
 from trueground.service.engine.function_calls import FunctionFailed
@@ -181,9 +182,9 @@ class Files(Storage):
         if not uri.startswith("s3://"):
             return super().size(uri)
         if self.away:
-            raise ConnectionError("no route to S3")
+            raise UnavailableError("S3 cannot be reached", file=uri)
         if uri in self.forbidden:
-            raise PermissionError("Access Denied")
+            raise AccessError("access to S3 is denied", file=uri)
         if uri not in self.there:
             raise FileNotFoundError(uri)
         return 1
@@ -212,7 +213,7 @@ def test_a_file_that_is_not_on_s3_fails_its_object_before_anybody_gets_it(
     rows = objects(store)
     assert [row.state for row in rows] == ["waiting", "failed", "failed"] and rows[0].task_input is None
     assert rows[1].failure_reason == "there is no file s3://bucket/gone.png."
-    assert "may not be read: Access Denied" in rows[2].failure_reason
+    assert "s3://bucket/secret.png: access to S3 is denied" in rows[2].failure_reason
 
 
 def test_what_was_not_prepared_when_a_job_is_stopped_stays_as_it_was(

@@ -41,3 +41,8 @@ def main() -> None:
     except TruegroundError as error:
         typer.secho(f"error: {error}", err=True, fg="red")
         sys.exit(1)
+    except OSError as error:
+        if error.filename is None:
+            raise
+        typer.secho(f"error: {error.filename}: {error.strerror or error}.", err=True, fg="red")
+        sys.exit(1)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 
-from trueground.errors import InputError
+from trueground.errors import InputError, UnavailableError
 from trueground.storage import Storage
 
 IMAGE_BYTES = 40 * 1024 * 1024
@@ -29,6 +29,8 @@ def image_problem(storage: Storage, uri: str) -> tuple[str, str] | None:
         content = storage.read_bytes(uri)
     except (FileNotFoundError, IsADirectoryError):
         return "there is no such file", "Correct the URI, or put the file there."
+    except UnavailableError:
+        raise  # nothing is wrong with the image
     except InputError as error:
         return error.problem, error.hint or "Correct the URI."
     except OSError as error:

@@ -49,5 +49,3 @@ def open_manifest(storage: Storage, uri: str) -> IO[bytes]:
         return storage.open(uri)
     except (FileNotFoundError, IsADirectoryError):
         raise InputError("there is no such manifest", file=uri) from None
-    except PermissionError as error:
-        raise InputError(f"the manifest may not be read: {error.strerror or error}", file=uri) from None

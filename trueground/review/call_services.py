@@ -11,7 +11,7 @@ from typing import Any, Literal
 
 from botocore.exceptions import ClientError
 
-from trueground.errors import InputError
+from trueground.errors import InputError, UnavailableError
 from trueground.manifests import object_key
 from trueground.manifests.write import encoded
 from trueground.review.loops import loop_name, loop_prefix
@@ -184,5 +184,7 @@ def _source_ref(line: DataObject) -> str:
 def _read(run: ReviewRun, uri: str) -> bytes:
     try:
         return run.storage.read_bytes(uri)
+    except (InputError, UnavailableError):
+        raise
     except OSError as error:
         raise InputError(f"cannot be read: {error}", file=uri) from None

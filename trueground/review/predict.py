@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator
 from itertools import islice
 from typing import TYPE_CHECKING, Any, Literal
 
-from trueground.errors import InputError
+from trueground.errors import InputError, UnavailableError
 from trueground.manifests import build_manifest, object_key, read_manifest
 from trueground.manifests.write import encoded
 from trueground.models import current_model, load_model
@@ -81,6 +81,8 @@ def read_documents(run: ReviewRun, source: DocumentsSource) -> int:
         found = {"id": object_key(line), "source-ref": line.get("source-ref"), "service": source.service}
         try:
             return found | {"prediction": read_document(run.storage.read_bytes(line["source-ref"]))}
+        except UnavailableError:
+            raise  # nothing is wrong with the document
         except (InputError, OSError, KeyError) as error:
             return found | {"failure-reason": str(error)}
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from trueground.errors import InputError, TruegroundError
+from trueground.errors import InputError, TruegroundError, UnavailableError
 from trueground.service.engine import errors as engine
 
 
@@ -44,6 +44,9 @@ def aws_error(error: Exception, model: Any, *, not_found: str) -> AwsError | Non
     """
     if isinstance(error, AwsError):
         return error
+    if isinstance(error, UnavailableError):
+        # AWS's clients try again what ends with this status.
+        return AwsError("ServiceUnavailable", str(error), 503)
     if isinstance(error, engine.NotFound):
         return AwsError(not_found, str(error))
     for kind, names in _NAMES.items():

@@ -16,11 +16,10 @@ from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from botocore.exceptions import BotoCoreError
 from sqlalchemy import Row, select, update
 
 from trueground import storage as paths
-from trueground.errors import InputError
+from trueground.errors import AccessError, InputError
 from trueground.service.engine import job_ends, label_rounds
 from trueground.service.engine.background import Background
 from trueground.service.engine.function_calls import REASON_CHARACTERS, reason_of
@@ -135,7 +134,7 @@ class AutoLabeling(Background):
         count = self._failures.add(job.id)
         log.error("automated labeling of %s cannot go on (attempt %d)", job.name, count, exc_info=error)
         # Files that cannot be read now may be read later; nothing else becomes better by itself.
-        if count < ATTEMPTS or isinstance(error, (OSError, BotoCoreError)):
+        if count < ATTEMPTS or isinstance(error, OSError):
             return
         reason = f"Automated labeling cannot go on: {reason_of(error)}"[:REASON_CHARACTERS]
         with self._db.write() as connection:
@@ -299,8 +298,8 @@ class Pool:
             return self.output.storage.read_bytes(uri)
         except FileNotFoundError:
             return f"there is no file {uri}"
-        except (PermissionError, IsADirectoryError) as error:
-            return f"{uri} may not be read: {error}"
+        except (AccessError, IsADirectoryError) as error:
+            return str(error)
 
     def _set_aside(self, broken: Mapping[int, str]) -> None:
         for position, reason in broken.items():

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from datetime import datetime
+from types import TracebackType
 from typing import Any
 
 from trueground.storage import Storage
@@ -29,7 +30,9 @@ class ArrayFile:
         self._handle.write((b",\n" if self._begun else b"") + to_json(entry))
         self._begun = True
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: object) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         if kind is None:
             self._handle.write(b"]\n")
         self._writer.__exit__(kind, error, trace)

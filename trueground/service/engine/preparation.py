@@ -14,7 +14,6 @@ from concurrent.futures import FIRST_COMPLETED, Future, wait
 from functools import partial
 from typing import Any
 
-from botocore.exceptions import BotoCoreError
 from sqlalchemy import Row, exists, func, select, update
 
 from trueground.errors import InputError
@@ -154,8 +153,6 @@ class Preparer(Background):
             self._storage.size(uri)
         except FileNotFoundError:
             raise InputError(f"there is no file {uri}") from None
-        except PermissionError as error:
-            raise InputError(f"{uri} may not be read: {error}") from None
 
     def _keep(self, done: set[Future[Changes]]) -> None:
         """Store what became of objects, in one transaction."""
@@ -167,7 +164,7 @@ class Preparer(Background):
                 results.append((job_id, position, future.result()))
                 continue
             log.warning("object %d of job %d cannot be made ready now: %r", position, job_id, error)
-            if not isinstance(error, (OSError, BotoCoreError)):
+            if not isinstance(error, OSError):
                 results.append((job_id, position, {"state": "failed", "failure_reason": reason_of(error)}))
                 continue
             self._again[job_id] = time.monotonic() + PAUSE

@@ -5,9 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from botocore.exceptions import BotoCoreError
-
-from trueground.errors import InputError
+from trueground.errors import InputError, TruegroundError
 
 
 @contextmanager
@@ -19,5 +17,7 @@ def reading(uri: str, what: str = "file") -> Iterator[None]:
         raise InputError(f"there is no such {what}", file=uri) from None
     except UnicodeDecodeError:
         raise InputError(f"the {what} is not UTF-8 text", file=uri) from None
-    except (OSError, BotoCoreError) as error:
+    except TruegroundError:
+        raise  # says all of this better
+    except OSError as error:
         raise InputError(f"the {what} cannot be read: {error}", file=uri) from error

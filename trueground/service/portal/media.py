@@ -12,7 +12,7 @@ from fastapi import APIRouter, Request
 from starlette.exceptions import HTTPException
 from starlette.responses import Response, StreamingResponse
 
-from trueground.errors import InputError
+from trueground.errors import InputError, UnavailableError
 from trueground.service.engine import visibility
 from trueground.service.portal import pictures
 from trueground.service.portal.session import address_of, check_range, prefix_of, service_of
@@ -69,6 +69,8 @@ def media(request: Request, token: str) -> Response:
     try:
         size = service.storage.size(uri)
         handle = service.storage.open(uri, block_size=BLOCK)
+    except UnavailableError:
+        raise HTTPException(503, "The file cannot be read at the moment.") from None
     except (OSError, InputError):
         raise HTTPException(404, "The file is not there.") from None
     headers = {
