@@ -110,7 +110,7 @@ def test_a_bucket_that_is_not_there_or_cannot_be_is_named(s3: FaultyS3, use: str
     with pytest.raises(InputError, match="there is no bucket 'nowhere'") as caught:
         USES[use](storage, "s3://nowhere/m.manifest")
     assert str(caught.value.file).startswith("s3://nowhere/")
-    for name in ("a", "my bucket", "x" * 300):
+    for name in ("my bucket", "b!", "x" * 300):
         with pytest.raises(InputError, match="is not a valid bucket name"):
             USES[use](storage, f"s3://{name}/m.manifest")
 
@@ -162,7 +162,7 @@ def test_an_upload_that_fails_in_the_middle_leaves_the_old_file(s3: FaultyS3) ->
     ("fault", "uri", "expected"),
     [
         (None, "s3://nowhere/m.manifest", "there is no bucket 'nowhere'"),
-        (None, "s3://x/m.manifest", "'x' is not a valid bucket name"),
+        (None, "s3://my bucket/m.manifest", "'my bucket' is not a valid bucket name"),
         (None, "s3://data/none", "there is no such manifest"),
         ((403, "AccessDenied", "Access Denied"), FILE, "access to S3 is denied"),
         ((500, "InternalError", "Oops"), FILE, "S3 is not available: 500"),

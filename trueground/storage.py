@@ -18,8 +18,8 @@ from trueground.s3_errors import bad_bucket_name
 from trueground.s3_files import Options, S3Files
 
 SCHEMES = ("file", "s3")
-_BUCKET = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{1,254}|arn:[a-z-]+:s3[a-z-]*:\S+")
-"""Buckets of earlier years may have longer names, capitals and underscores; and an access point has an ARN."""
+_BUCKET = re.compile(r"[A-Za-z0-9._-]{1,255}|arn:[a-z-]+:s3[a-z-]*:\S+")
+"""What AWS's clients send at all: buckets of earlier years have capitals and underscores, access points have an ARN."""
 
 
 def join(base: str, *parts: str) -> str:
