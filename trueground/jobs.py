@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
+from trueground.crowd_elements import ELEMENTS, CrowdElement
 from trueground.errors import InputError
 from trueground.project import People
 from trueground.review.verification import JUDGEMENTS
 from trueground.run import Run
 from trueground.tasks import label_category_config, task_type
 from trueground.tasks.base import TaskType
+from trueground.template_check import Labels, check_template, reject_errors, warnings_of
 from trueground.templates import fill
 
 Kind = Literal["label", "verify", "adjust"]
@@ -98,6 +100,8 @@ def prepare_job(
     region: str,
     templates: Path,
     tags: Mapping[str, str],
+    elements: Mapping[str, CrowdElement] = ELEMENTS,
+    warn: Callable[[str], object] = lambda warning: None,
 ) -> dict[str, Any]:
     """Put the template and the label categories beside the manifest and return the ``CreateLabelingJob`` request.
 
@@ -111,9 +115,11 @@ def prepare_job(
         region: decides whose built-in functions are named.
         templates: the folder with one template folder a task type.
         tags: kept with the job.
+        elements: the ``crowd-*`` elements that are defined where people work.
+        warn: called with each sentence about what may not work in the template.
 
     Raises:
-        InputError: there is no such template, or the region has no built-in functions.
+        InputError: there is no such template, people could not work with it, or the region has no built-in functions.
     """
     work = work_of(run, kind)
     folder = run.uri("jobs", step)
@@ -130,6 +136,10 @@ def prepare_job(
         categories=work.categories,
         label_attribute=run.project.label_attribute,
     )
+    findings = check_template(page, labels=Labels(work.categories, work.task_type.elements), elements=elements)
+    reject_errors(findings, file=str(source))
+    for warning in warnings_of(findings):
+        warn(f"{source}: {warning}")
     run.storage.write_text(f"{folder}/template.liquid.html", page)
     run.storage.write_text(f"{folder}/label-categories.json", json.dumps(label_category_config(work.categories)))
     people = run.project.people

@@ -4,11 +4,16 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from airflow.providers.amazon.aws.hooks.base_aws import AwsBaseHook
 
 from trueground.storage import Storage
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from trueground.crowd_elements import CrowdElement
 
 HERE = Path(__file__).resolve().parents[2]
 PROJECTS_FOLDER = Path(os.environ.get("TRUEGROUND_PROJECTS") or HERE / "include" / "projects")
@@ -33,6 +38,13 @@ class LabelingServiceHook(AwsBaseHook):
         """The ``RoleArn`` of labeling jobs."""
         role: str = self.conn_config.extra_config.get("labeling_role_arn", LOCAL_ROLE)
         return role
+
+    @property
+    def elements(self) -> Mapping[str, CrowdElement]:
+        """The ``crowd-*`` elements that templates may use there."""
+        from trueground.crowd_elements import ELEMENTS, ONLY_ON_AWS
+
+        return ELEMENTS | ONLY_ON_AWS if ".amazonaws.com" in self.conn.meta.endpoint_url else ELEMENTS
 
 
 class HumanLoopHook(AwsBaseHook):

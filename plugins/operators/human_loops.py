@@ -53,7 +53,10 @@ class CreateHumanTaskUiOperator(BaseOperator):
 
     def execute(self, context: Context) -> str:
         """Create it, or find it."""
-        return find_task_ui(LabelingServiceHook(aws_conn_id=self.connection), self.name, self.template)
+        try:
+            return find_task_ui(LabelingServiceHook(aws_conn_id=self.connection), self.name, self.template)
+        except InputError as error:
+            raise AirflowFailException(str(error)) from error
 
 
 class CreateFlowDefinitionOperator(BaseOperator):
@@ -221,7 +224,16 @@ def loops_client(connection: str) -> Any:
 
 
 def find_task_ui(hook: LabelingServiceHook, name: str, template: str) -> str:
-    """The ARN of the task UI of a template, made where it is not there; see :class:`CreateHumanTaskUiOperator`."""
+    """The ARN of the task UI of a template, made where it is not there; see :class:`CreateHumanTaskUiOperator`.
+
+    Raises :class:`InputError` where people could not work with the template; what may not work is logged.
+    """
+    from trueground.template_check import check_template, reject_errors, warnings_of
+
+    findings = check_template(template, elements=hook.elements)
+    reject_errors(findings, file=f"template of {name}")
+    for warning in warnings_of(findings):
+        hook.log.warning("template of %s: %s", name, warning)
     found = _find_or_create(
         hook.conn.describe_human_task_ui,
         hook.conn.create_human_task_ui,

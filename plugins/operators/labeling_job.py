@@ -117,6 +117,8 @@ class LabelingJobOperator(ProjectOperator):
                 f"{TAG}task": ti.task_id,
                 f"{TAG}map": str(ti.map_index),
             },
+            elements=hook.elements,
+            warn=self.log.warning,
         )
         first_name = request["LabelingJobName"]
         for attempt in range(1, 100):

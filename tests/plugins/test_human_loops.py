@@ -90,6 +90,25 @@ def test_the_same_content_makes_one_flow_definition_and_another_another(service:
     assert len(service.client().list_human_task_uis()["HumanTaskUiSummaries"]) == 1
 
 
+def test_a_template_that_nobody_could_work_with_is_refused_before_it_is_sent(
+    service: RunningService, flow: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from airflow.sdk.exceptions import AirflowFailException
+    from operators.human_loops import CreateHumanTaskUiOperator
+
+    broken = TEMPLATE.replace("crowd-text-area", "crowd-textarea")
+    with pytest.raises(AirflowFailException, match=r"template of Broken:2: <crowd-textarea> .* <crowd-text-area>\?"):
+        CreateHumanTaskUiOperator(task_id="ui", name="Broken", template=broken).execute(CONTEXT)
+    doubtful = TEMPLATE.replace("</crowd-form>", '<img src="http://example.org/x.png"></crowd-form>')
+    CreateHumanTaskUiOperator(task_id="ui", name="Doubtful", template=doubtful).execute(CONTEXT)
+    assert "the image http://example.org/x.png is not shown" in capsys.readouterr().out
+    # The service says the same to whoever asks it directly.
+    client = service.client()
+    with pytest.raises(client.exceptions.ClientError, match=r"UiTemplate\.Content: <crowd-textarea>") as caught:
+        client.create_human_task_ui(HumanTaskUiName="broken", UiTemplate={"Content": broken})
+    assert caught.value.response["Error"]["Code"] == "ValidationException"
+
+
 def test_shards_start_a_loop_an_object_and_a_repeated_task_starts_none(service: RunningService, flow: str) -> None:
     file = write_file(service, {f"text {number}": {"taskObject": f"word {number}"} for number in range(25)})
     parts = [start(flow, file, shard, 2) for shard in (0, 1)]

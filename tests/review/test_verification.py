@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,9 @@ import pytest
 
 from trueground.answers import save_answers
 from trueground.autolabel import rounds
+from trueground.crowd_elements import ELEMENTS, ONLY_ON_AWS
+from trueground.errors import InputError
+from trueground.jobs import prepare_job
 from trueground.project import load_project
 from trueground.review import adjudication, verification
 from trueground.run import Run
@@ -54,6 +58,33 @@ def run(tmp_path: Path) -> Run:
     run.write_labels(machine, "rounds", "1", "machine.jsonl")
     rounds.finish_round(run, 1)
     return run
+
+
+def test_the_template_of_a_job_is_checked_before_people_are_asked(run: Run, tmp_path: Path) -> None:
+    def prepare(text: str, **more: Any) -> list[str]:
+        (tmp_path / "t" / "image-classification").mkdir(parents=True, exist_ok=True)
+        (tmp_path / "t" / "image-classification" / "template.liquid.html").write_text(text)
+        warned: list[str] = []
+        given = {"manifest": "file:///m", "team_arn": "t", "role_arn": "r", "region": "us-east-1", "tags": {}}
+        prepare_job(run, "label", "round-1", templates=tmp_path / "t", warn=warned.append, **given, **more)
+        return warned
+
+    classifier = "<crowd-image-classifier categories='%%CATEGORIES%%'></crowd-image-classifier>"
+    assert prepare(f"<crowd-form>{classifier}</crowd-form>") == []
+    (warning,) = prepare(f"<crowd-form>{classifier}\n<script src='https://x.org/d3.js'></script></crowd-form>")
+    assert "template.liquid.html: line 2: the script https://x.org/d3.js" in warning
+    for body, problem in (
+        ("<crowd-image-clasifier></crowd-image-clasifier>", "did you mean <crowd-image-classifier>?"),
+        (classifier.replace("%%CATEGORIES%%", '["wren", "Robin", "finch"]'), "offers 'Robin'"),
+        ("<crowd-input name='x'></crowd-input>", "labels of this task type come from"),
+        (f"{classifier}<crowd-polygon></crowd-polygon>", "<crowd-polygon> is an element of AWS"),
+    ):
+        with pytest.raises(InputError, match=re.escape(problem)) as caught:
+            prepare(f"<crowd-form>{body}</crowd-form>")
+        assert "template.liquid.html" in str(caught.value)
+    # At AWS there are more elements.
+    text = f"<crowd-form>{classifier}<crowd-polygon></crowd-polygon></crowd-form>"
+    assert prepare(text, elements=ELEMENTS | ONLY_ON_AWS) == []
 
 
 def judged(run: Run) -> list[str]:

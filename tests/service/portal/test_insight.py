@@ -54,6 +54,30 @@ def test_an_edited_answer_counts_once_and_as_it_is_now(store: Database, answered
     assert statistics.own_statistics(store, answered[0]).answers == 4
 
 
+def test_it_shows_what_may_not_work_in_the_template(
+    service: RunningService, make_job: Callable[..., Any], job_request: Callable[..., Any], sagemaker: Any
+) -> None:
+    make_job("right")
+    request = job_request("doubtful")
+    path = service.data_root / "in/doubtful/template.html"
+    path.write_text(
+        path.read_text().replace(
+            "</crowd-form>",
+            '<script src="https://example.org/chart.js"></script>{% for x in task.input.labels %}'
+            '<input name="{{ x | size }}">{% endfor %}</crowd-form>',
+        )
+    )
+    sagemaker.create_labeling_job(**request)
+    service.add_worker("mia", role="manager", team=None)
+    manager = signed_in(service, "mia")
+    found = manager.get("/api/jobs/doubtful").json()["insight"]["warnings"]
+    assert "line 8: the script https://example.org/chart.js is of another host and is not loaded" in found[0]
+    assert "several elements have the name '3'" in found[1], "cat and dog have three letters: known with data only"
+    assert "https://example.org/chart.js" in manager.get("/jobs/doubtful").text
+    assert manager.get("/api/jobs/right").json()["insight"]["warnings"] == []
+    assert "may not work" not in manager.get("/jobs/right").text
+
+
 def test_the_line_of_answers_rises_to_all_of_them(store: Database, answered: list[str]) -> None:
     # Answers are never changed, so what happened hours ago is added.
     with store.write() as connection:

@@ -99,6 +99,8 @@ class JobInsight:
     """The newest first."""
     rounds: Sequence[RoundInsight]
     """Of automated labeling, the first one first."""
+    warnings: Sequence[str]
+    """What may not work, as its creation found."""
     promise: tuple[float, float] | None
     """Of automated labeling: the share of machine labels that is right, and how sure that is."""
 
@@ -117,6 +119,7 @@ def job_insight(db: Database, name: str) -> JobInsight:
             failures=_failures(connection, job.id),
             gold=_gold(connection, job.id),
             events=_events(connection, job.name),
+            warnings=job.warnings,
             rounds=_rounds(connection, job) if job.auto_accuracy is not None else (),
             promise=None if job.auto_accuracy is None else (job.auto_accuracy, job.auto_confidence),
         )

@@ -31,7 +31,7 @@ from trueground.storage import Storage
 from trueground.tasks import read_label_categories
 from trueground.tasks.base import TaskType
 from trueground.tasks.categories import FILE_BYTES
-from trueground.template_check import Labels, check_template, reject_errors
+from trueground.template_check import Labels, check_template, reject_errors, warnings_of
 
 AVAILABILITY_SECONDS = 30 * 24 * 3600
 """Default and upper bound of how long a private work team may take."""
@@ -87,8 +87,8 @@ class JobPlan:
         """Raise :class:`InputError` where people could not do this work with a data object."""
         check_object(self.pre_function, self.post_function, content, self.categories)
 
-    def check_page(self, page: str | None) -> None:
-        """Raise :class:`InputError` where people could not work with the template.
+    def check_page(self, page: str | None) -> list[str]:
+        """What may not work in the template. Raises :class:`InputError` where people could not work with it.
 
         Args:
             page: what the template became with a data object, where there is one.
@@ -96,6 +96,7 @@ class JobPlan:
         labels = labels_of(self.post_function, self.categories)
         findings = check_template(self.template, labels=labels, rendered=page, own_address=GRANTED)
         reject_errors(findings, file=self.template_uri)
+        return [f"Template, {warning}" for warning in warnings_of(findings)]
 
 
 def labels_of(post_function: str | None, categories: Sequence[str]) -> Labels:

@@ -124,7 +124,7 @@ def create_job(
         )
     own_tags = {tag["Key"]: tag["Value"] for tag in request.get("Tags", [])}
     options = read_options(own_tags, plan.workers_per_object, automated=plan.algorithm is not None)
-    objects, labeled = _check_manifest(plan, storage, check_template)
+    objects, labeled, warnings = _check_manifest(plan, storage, check_template)
     if plan.algorithm is not None and objects - labeled > algorithms.MOST_OBJECTS:
         raise Invalid(
             f"LabelingJobAlgorithmsConfig cannot be honoured: {objects - labeled} data objects are to be labeled, "
@@ -137,7 +137,7 @@ def create_job(
     try:
         with db.write() as connection:
             _refuse_taken(connection, plan.name)
-            job_id = _store(connection, plan, options, request, objects, initial_model)
+            job_id = _store(connection, plan, options, request, objects, initial_model, warnings)
             tags.put(connection, resource(plan.name), own_tags)
             audit_log.record(connection, act="CreateLabelingJob", resource=resource(plan.name))
     except IntegrityError:
@@ -259,13 +259,16 @@ def _refuse_taken(connection: Connection, name: str) -> None:
         raise InUse(f"there is already a labeling job {name!r}")
 
 
-def _check_manifest(plan: JobPlan, storage: Storage, check_template: CheckTemplate | None) -> tuple[int, int]:
-    """How many data objects there are, and how many come with their label."""
+def _check_manifest(
+    plan: JobPlan, storage: Storage, check_template: CheckTemplate | None
+) -> tuple[int, int, list[str]]:
+    """How many data objects there are, how many come with their label, and what may not work in the template."""
     objects = labeled = 0
+    warnings: list[str] = []
     if plan.manifest is None:
         if check_template is not None:
-            _check_template(plan, None, check_template)
-        return 0, 0
+            warnings = _check_template(plan, None, check_template)
+        return 0, 0, warnings
 
     def check(content: dict[str, Any]) -> None:
         plan.check_object(content)
@@ -274,19 +277,19 @@ def _check_manifest(plan: JobPlan, storage: Storage, check_template: CheckTempla
 
     for line in read_lines(storage, plan.manifest, check, streaming=plan.streaming):
         if objects == 0 and check_template is not None:
-            _check_template(plan, line, check_template)
+            warnings = _check_template(plan, line, check_template)
         objects += 1
         labeled += already_labeled(line.content, plan.attribute)
-    return objects, labeled
+    return objects, labeled, warnings
 
 
-def _check_template(plan: JobPlan, line: Line | None, check: CheckTemplate) -> None:
+def _check_template(plan: JobPlan, line: Line | None, check: CheckTemplate) -> list[str]:
     """Better that a template's mistake is told here, once, than to each worker."""
     try:
         page = check(plan.template, None if plan.calls_function or line is None else plan.task_input(line.content))
     except InputError as error:
         raise InputError(error.problem, file=plan.template_uri, line=error.line, hint=error.hint) from None
-    plan.check_page(page)
+    return plan.check_page(page)
 
 
 def _objects_for_people(plan: JobPlan, objects: int, labeled: int) -> int:
@@ -315,6 +318,7 @@ def _store(
     request: dict[str, Any],
     objects: int,
     initial_model: str | None,
+    warnings: list[str],
 ) -> int:
     """The job's row, without its objects; returns its number."""
     created = now()
@@ -339,6 +343,7 @@ def _store(
             # The rounds of automated labeling begin in the background.
             iteration=1 if plan.algorithm is None else 0,
             initial_model=initial_model,
+            warnings=warnings,
             created_at=created,
             modified_at=created,
             # The objects of a streaming job each have their own time.
