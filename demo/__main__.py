@@ -70,7 +70,7 @@ def label_digits(airflow: LocalAirflow, count: int) -> int:
 
 def tell_results(published: dict[str, Any], truth: dict[str, str], count: int) -> int:
     """Print where the results are and how right they are, which only the demo can know."""
-    lines = [json.loads(line) for line in _path(published["run_labels"]).read_text().splitlines()]
+    lines = [json.loads(line) for line in _path(published["run_labels"]).read_text("utf-8").split("\n") if line]
     right = {True: [0, 0], False: [0, 0]}
     for line in lines:
         human = line["digit-metadata"]["human-annotated"] == "yes"

@@ -16,6 +16,7 @@ from trueground.errors import InputError
 from trueground.manifests import object_key, read_manifest
 from trueground.run import Run
 from trueground.storage import Storage
+from trueground.strict_json import read_lines
 from trueground.tasks.base import Answer, Label
 
 READERS = 16
@@ -107,7 +108,7 @@ def _history(run: Run) -> Iterator[Answer]:
     for uri in run.storage.list(folder):
         if uri != own:
             with run.storage.open(uri) as handle:
-                yield from (_saved_answer(json.loads(line)) for line in handle)
+                yield from (_saved_answer(json.loads(raw)) for _, raw in read_lines(handle))
 
 
 def _history_uri(run: Run, folder: str) -> str:

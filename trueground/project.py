@@ -71,16 +71,20 @@ class Data(ProjectPart):
     """What is labeled: all files below a prefix, or the objects of a manifest.
 
     Where either has ``{night}`` in it, each run reads that of its own night: ``incoming/{night}`` is
-    ``incoming/2026-01-31``.
+    ``incoming/2026-01-31``. ``column`` is the column with the text in the CSV files below the prefix: its name, or its
+    number where there is no header. Without it, the column is recognized by its name.
     """
 
     prefix: str | None = None
     manifest: str | None = None
+    column: Annotated[str, Field(min_length=1)] | None = None
 
     @model_validator(mode="after")
     def _one(self) -> Data:
         if (self.prefix is None) == (self.manifest is None):
             raise ValueError("give one of prefix and manifest")
+        if self.column is not None and self.prefix is None:
+            raise ValueError("column is of the CSV files below a prefix; a manifest has none")
         return self
 
     def of_night(self, night: str) -> Data:

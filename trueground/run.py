@@ -17,6 +17,7 @@ from trueground.manifests import read_manifest, write_manifest
 from trueground.project import Project
 from trueground.project_files import ProjectFile
 from trueground.storage import Storage
+from trueground.strict_json import read_lines
 from trueground.tasks import task_type
 from trueground.tasks.base import DataObject, Label, TaskType
 
@@ -60,8 +61,8 @@ class RunFolder:
         if not self.storage.exists(self.uri(*parts)):
             return
         with self.storage.open(self.uri(*parts)) as handle:
-            for line in handle:
-                yield json.loads(line)
+            for _, raw in read_lines(handle):
+                yield json.loads(raw)
 
     def write_lines(self, lines: Iterable[dict[str, Any]], *parts: str) -> int:
         """Write a JSON Lines file, such as a manifest, streaming; returns how many lines it has."""

@@ -31,6 +31,7 @@ SECTIONS = {
         "name": ("Name", "Of the data set: small letters, digits and hyphens. Each form needs a new one."),
         "data.prefix": ("Folder", "All pictures or texts below it: a path from the data root, or an s3:// URI."),
         "data.manifest": ("Manifest", "Instead of a folder: a manifest in JSON Lines."),
+        "data.column": ("Column", "Of CSV files: the column with the text. Empty: it is recognized by its name."),
         "label_attribute": ("Label attribute", "The key that holds the label in the manifest."),
         "connection": ("Connection", "The Airflow connection of the labeling service."),
     },

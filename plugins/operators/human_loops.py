@@ -6,7 +6,6 @@ They work on Amazon A2I and on Trueground's service alike, each safe to repeat.
 from __future__ import annotations
 
 import itertools
-import json
 import time
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
@@ -18,6 +17,7 @@ from botocore.exceptions import ClientError
 
 from operators.connections import HumanLoopHook, LabelingServiceHook, storage_of
 from operators.labeling_job import team_arn
+from trueground import strict_json
 from trueground.errors import InputError
 from trueground.review.loops import OVER, STARTERS, content_name, list_loops, loop_prefix, start_loops
 
@@ -202,12 +202,12 @@ class StartHumanLoopsOperator(BaseOperator):
 
     def _lines(self) -> Iterator[dict[str, Any]]:
         with storage_of(self.connection).open(self.file) as handle:
-            for number, text in enumerate(handle, 1):
+            for number, raw in strict_json.read_lines(handle):
                 try:
-                    line = json.loads(text)
+                    line = strict_json.loads(raw)
                     if not isinstance(line["id"], str) or not isinstance(line["content"], dict):
                         raise TypeError
-                except (ValueError, KeyError, TypeError):
+                except (ValueError, RecursionError, KeyError, TypeError):
                     raise InputError(
                         'a line is {"id": "…", "content": {…}}: the object and what its reviewers see',
                         file=self.file,

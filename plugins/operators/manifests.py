@@ -46,7 +46,15 @@ class BuildManifestOperator(ProjectOperator):
         run.write_json({"night": night}, "night.json")
         out, data = run.uri("input.manifest"), run.project.data.of_night(night)
         if data.prefix is not None:
-            count = build_manifest(run.storage, data.prefix, out, media=run.task_type.media, skip=done)
+            count = build_manifest(
+                run.storage,
+                data.prefix,
+                out,
+                media=run.task_type.media,
+                skip=done,
+                column=data.column,
+                note=self.log.info,
+            )
         else:
             lines = (line for line in read_manifest(run.storage, data.manifest) if object_key(line) not in done)
             count = write_manifest(run.storage, out, lines)

@@ -37,8 +37,8 @@ def test_a_good_manifest_passes_with_other_keys_line_ends_and_no_last_newline(ch
 @pytest.mark.parametrize(
     ("line", "field", "problem", "hint"),
     [
-        (b"\n", None, "the line is blank", "Remove"),
-        (b" \t \r\n", None, "the line is blank", "Remove"),
+        (b'{"source": "cut \\ud83d"}\n', None, "\\ud83d is half of a character", "between characters"),
+        (b'{"source": "a", "notes": {"\\udc00": 1}}\n', None, "\\udc00 is half of a character", "between characters"),
         (b'{"source": "a"\n', None, "not JSON", "one JSON object"),
         (b'{"source": "a"} {"source": "b"}\n', None, "not JSON: Extra data", "one JSON object"),
         (b'{"source": "a", "x": NaN}\n', None, "not JSON: NaN", "one JSON object"),
@@ -139,11 +139,7 @@ def test_no_bytes_break_the_check_and_each_line_is_an_object_or_a_problem(lines:
             fine = isinstance(json.loads(row.decode())["source"], str)
         except (ValueError, TypeError, KeyError):
             fine = False
-        assert fine or number in told
-
-
-def test_half_a_surrogate_pair_does_not_break_the_check(check: Check) -> None:
-    assert check([b'{"source": "\\ud800"}\n', b'{"source": "\\udc00"}\n']).ok
+        assert fine or number in told or not row.strip()
 
 
 def test_images_of_all_allowed_forms_pass(check: Check, put: Put, image: Callable[..., bytes]) -> None:

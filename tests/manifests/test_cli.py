@@ -37,7 +37,7 @@ def test_a_manifest_is_built_and_found_good(
 def test_problems_are_listed_and_end_the_command_with_one(
     trueground: Callable[..., subprocess.CompletedProcess[str]], put: Put
 ) -> None:
-    put("m", '{"source": "a"}\n{\n{"source": "b", "mood": 1}\n{"source": "a"}\n\n')
+    put("m", '{"source": "a"}\n{\n{"source": "b", "mood": 1}\n{"source": "a"}\n\n\n{')
     checked = trueground("check", "m", "--media", "text", "--label-attribute", "mood", "--limit", "3")
     assert checked.returncode == 1
     first, second, third, last = checked.stdout.splitlines()

@@ -76,7 +76,7 @@ def text_features(texts: Iterable[str]) -> NDArray[np.float32]:
     Signed hashing keeps inner products right on average (Weinberger et al., ICML 2009). For the objects of one run,
     :func:`text_pool_features` makes more of them.
     """
-    lines = list(texts)
+    lines = [_whole(text) for text in texts]
     if not lines:
         return np.zeros((0, 2 * HASHED), dtype=np.float32)
     features: NDArray[np.float32] = _hashed(lines).toarray()
@@ -91,11 +91,16 @@ def text_pool_features(texts: Iterable[str]) -> NDArray[np.float32]:
     """
     from sklearn.utils.extmath import randomized_svd
 
-    lines = list(texts)
+    lines = [_whole(text) for text in texts]
     if len(lines) <= POOL_FEATURES:
         return text_features(lines)
     left, values, _ = randomized_svd(_hashed(lines), POOL_FEATURES, n_iter=4, random_state=0)
     return _unit((left * values).astype(np.float32))
+
+
+def _whole(text: str) -> str:
+    """A text as it is shown: with U+FFFD for half of a character, which no word can be counted by."""
+    return text if text.isascii() else text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
 
 
 def width_of(media: str) -> int:

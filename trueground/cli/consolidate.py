@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import csv
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from trueground.csv_rows import csv_rows
 from trueground.errors import InputError
 
 if TYPE_CHECKING:
@@ -55,40 +55,27 @@ def read_answers(path: Path) -> pd.DataFrame:
     import pandas as pd
 
     try:
-        with path.open(encoding="utf-8-sig", newline="") as handle:
+        with path.open("rb") as handle:
             # Not pandas' reader: it guesses what "NA" and rows that are too long mean, and cannot tell the line.
-            rows = list(_rows(csv.reader(handle, strict=True), str(path)))
+            rows = list(_rows(csv_rows(handle, str(path)), str(path)))
     except OSError as error:
         raise InputError(f"the file cannot be read: {error.strerror}", file=str(path)) from None
-    except UnicodeDecodeError:
-        raise InputError("the file is not UTF-8 text", file=str(path)) from None
     if not rows:
         raise InputError("there are no answers below the header", file=str(path), line=2)
     return pd.DataFrame(rows, columns=list(COLUMNS), dtype=str)
 
 
-def _rows(reader: Iterator[list[str]], file: str) -> Iterator[list[str]]:
-    line = 0
-    try:
-        header = next(reader, [])
-        for name in COLUMNS:
-            if header.count(name) != 1:
-                problem = "the column stands twice" if name in header else "the column is missing"
-                hint = "The first line must name the columns task, worker and label."
-                raise InputError(
-                    "the file is empty" if not header else problem, file=file, line=1, field=name, hint=hint
-                )
-        places = [header.index(name) for name in COLUMNS]
-        for row in reader:
-            line = reader.line_num  # type: ignore[attr-defined]
-            if not row:
-                continue  # a blank line says nothing, so nothing is lost
-            if len(row) != len(header):
-                raise InputError(f"{len(header)} cells are needed, the row has {len(row)}", file=file, line=line)
-            cells = [row[place] for place in places]
-            for name, cell in zip(COLUMNS, cells, strict=True):
-                if not cell.strip():
-                    raise InputError("the cell is empty", file=file, line=line, field=name)
-            yield cells
-    except csv.Error as error:
-        raise InputError(f"not valid CSV: {error}", file=file, line=line + 1) from None
+def _rows(rows: Iterator[tuple[int, list[str]]], file: str) -> Iterator[list[str]]:
+    _, header = next(rows, (1, []))
+    for name in COLUMNS:
+        if header.count(name) != 1:
+            problem = "the column stands twice" if name in header else "the column is missing"
+            hint = "The first line must name the columns task, worker and label."
+            raise InputError("the file is empty" if not header else problem, file=file, line=1, field=name, hint=hint)
+    places = [header.index(name) for name in COLUMNS]
+    for line, row in rows:
+        cells = [row[place] for place in places]
+        for name, cell in zip(COLUMNS, cells, strict=True):
+            if not cell.strip():
+                raise InputError("the cell is empty", file=file, line=line, field=name)
+        yield cells

@@ -22,11 +22,15 @@ class Media(StrEnum):
     text = "text"
 
 
+@app.command("create", hidden=True)
 @app.command("build")
 def build(
     prefix: Annotated[str, typer.Argument(help="Folder, or s3:// prefix, with the files.")],
     out: Annotated[str, typer.Option(help="The manifest to write: path or URI.")],
     media: Annotated[Media, typer.Option(help="Images are objects; of texts, each line or row is one.")] = Media.image,
+    column: Annotated[
+        str | None, typer.Option(help="Of CSV files, the column with the text; a number where there is no header.")
+    ] = None,
 ) -> None:
     """Write the manifest of all files below a prefix.
 
@@ -34,7 +38,7 @@ def build(
     """
     from trueground.manifests import build_manifest
 
-    count = build_manifest(Storage(), as_uri(prefix), as_uri(out), media=media.value)
+    count = build_manifest(Storage(), as_uri(prefix), as_uri(out), media=media.value, column=column, note=typer.echo)
     typer.echo(f"{count} objects in {out}")
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import json
 import signal
 import threading
@@ -11,6 +10,7 @@ from typing import Annotated
 
 import typer
 
+from trueground.csv_rows import csv_rows
 from trueground.errors import InputError
 
 
@@ -63,10 +63,12 @@ def _parse(text: str, accuracy: float) -> tuple[str, str, float]:
 
 def _read_truth(file: Path) -> dict[str, str]:
     try:
-        with file.open(encoding="utf-8", newline="") as handle:
-            rows = csv.DictReader(handle)
-            if not {"object", "label"} <= set(rows.fieldnames or ()):
+        with file.open("rb") as handle:
+            rows = csv_rows(handle, str(file))
+            _, header = next(rows, (1, []))
+            if not {"object", "label"} <= set(header):
                 raise InputError("the columns object and label are needed", file=str(file), line=1)
-            return {row["object"]: row["label"] for row in rows}
+            key, label = header.index("object"), header.index("label")
+            return {row[key]: row[label] for _, row in rows}
     except OSError as error:
         raise InputError(f"cannot be read: {error.strerror}", file=str(file)) from None

@@ -5,14 +5,13 @@ After Ground Truth's: https://docs.aws.amazon.com/sagemaker/latest/dg/sms-consol
 
 from __future__ import annotations
 
-import csv
-import io
 from collections.abc import Container, Iterator
 from itertools import chain
 from typing import Any, Literal
 
 from trueground.errors import InputError
 from trueground.manifests.read import object_key
+from trueground.manifests.texts import Note, text_objects
 from trueground.manifests.write import write_manifest
 from trueground.storage import Storage
 
@@ -27,12 +26,14 @@ def build_manifest(
     *,
     media: Literal["image", "text"] = "image",
     skip: Container[str] = (),
+    column: str | None = None,
+    note: Note = lambda text: None,
 ) -> int:
     """Write the manifest of all objects below a prefix, in UTF-8 binary order of their names.
 
-    Images are objects of their own; of a ``.txt`` file each line is one, of a ``.csv`` file each row (the field of a
-    row that has only one, else the row as CSV). A text that comes again is the same object and written once. Hidden
-    files and folders are passed over.
+    Images are objects of their own; of a ``.txt`` file each line is one, of a ``.csv`` file each row: one column is
+    the text, the others become keys of the object. A text that comes again is the same object and written once.
+    Hidden files and folders are passed over.
 
     Args:
         storage: how to reach the files.
@@ -40,6 +41,8 @@ def build_manifest(
         out_uri: the manifest to write.
         media: what to look for.
         skip: keys of objects to leave out, because they have a label.
+        column: of ``.csv`` files, the column with the text; see :func:`~trueground.manifests.texts.text_objects`.
+        note: called with what was decided on a table, and what was left out.
 
     Returns:
         How many objects the manifest has; 0 where all of them are to be skipped.
@@ -49,7 +52,7 @@ def build_manifest(
     """
     suffixes = IMAGE_SUFFIXES if media == "image" else TEXT_SUFFIXES
     files = _files(storage, prefix, suffixes)
-    objects = ({"source-ref": uri} for uri in files) if media == "image" else _texts(storage, files)
+    objects = ({"source-ref": uri} for uri in files) if media == "image" else _texts(storage, files, column, note)
     # Looked at before the file is made: an empty prefix must leave nothing behind.
     first = next(objects, None)
     if first is None:
@@ -71,32 +74,15 @@ def _files(storage: Storage, prefix: str, suffixes: tuple[str, ...]) -> Iterator
             yield uri
 
 
-def _texts(storage: Storage, files: Iterator[str]) -> Iterator[dict[str, Any]]:
+def _texts(storage: Storage, files: Iterator[str], column: str | None, note: Note) -> Iterator[dict[str, Any]]:
     seen: set[str] = set()
+    repeated = 0
     for uri in files:
-        for text in _rows(storage, uri):
-            line = {"source": text}
-            if text.strip() and (key := object_key(line)) not in seen:
+        for line in text_objects(storage, uri, column, note):
+            if (key := object_key(line)) not in seen:
                 seen.add(key)
                 yield line
-
-
-def _rows(storage: Storage, uri: str) -> Iterator[str]:
-    """The lines of a text file or the rows of a table, without their line ends."""
-    with storage.open(uri) as handle:
-        text = io.TextIOWrapper(handle, encoding="utf-8-sig", newline="")
-        try:
-            if uri.lower().endswith(".csv"):
-                yield from (row[0] if len(row) == 1 else _joined(row) for row in csv.reader(text))
             else:
-                yield from (line.rstrip("\r\n") for line in text)
-        except UnicodeDecodeError as error:
-            raise InputError(f"not UTF-8: {error.reason}", file=uri, hint="Save the file as UTF-8.") from None
-        except csv.Error as error:
-            raise InputError(f"not CSV: {error}", file=uri, hint="Look for a quote that is not closed.") from None
-
-
-def _joined(row: list[str]) -> str:
-    out = io.StringIO()
-    csv.writer(out, lineterminator="").writerow(row)
-    return out.getvalue()
+                repeated += 1
+    if repeated:
+        note(f"{repeated} texts that came before are the same objects and were left out")

@@ -7,39 +7,24 @@ from __future__ import annotations
 
 import hashlib
 import heapq
-import json
 from array import array
 from collections import deque
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
-from typing import IO, Any, Literal
+from typing import Literal
 
 from trueground.errors import InputError
 from trueground.manifests.images import image_problem
+from trueground.manifests.lines import LINE_BYTES, Problem, object_problems, parse_object
 from trueground.manifests.read import object_key, open_manifest
 from trueground.storage import Storage
+from trueground.strict_json import read_long_lines
 
-LINE_CHARACTERS = 100_000
-ATTRIBUTE_CHARACTERS = 20_000
-LINE_BYTES = 4 * LINE_CHARACTERS
 READERS = 8
 """Images looked at at the same time: on S3 each is a round trip."""
 AHEAD = 4 * READERS
 PROGRESS_EVERY = 1000
-
-
-@dataclass(frozen=True)
-class Problem:
-    """One thing that is wrong, where, and what to do about it. ``line`` counts from 1; the whole file has none."""
-
-    line: int | None
-    field: str | None
-    problem: str
-    hint: str | None = None
-
-    def __str__(self) -> str:
-        return str(InputError(self.problem, line=self.line, field=self.field, hint=self.hint))
 
 
 @dataclass(frozen=True)
@@ -87,18 +72,19 @@ def check_manifest(
     keys = _Keys(source_key)
     objects = 0
     with open_manifest(storage, uri) as handle, _Images(storage, source_key, found) as images:
-        for number, raw in _lines(handle):
-            line = _parse(raw, number, found.add)
-            if line is None:
+        for number, raw in read_long_lines(handle, LINE_BYTES):
+            try:
+                line = parse_object(raw, number)
+            except InputError as error:
+                found.add(Problem(number, None, error.problem, error.hint))
                 continue
             objects += 1
-            for problem in _line_problems(line, number, source_key, label_attribute):
+            for problem in object_problems(line, number, source_key=source_key, size=len(raw)):
                 found.add(problem)
-            # A short line has no long attribute; measuring all of them would double the time.
-            if len(raw) > ATTRIBUTE_CHARACTERS:
-                for problem in _long_attributes(line, number):
-                    found.add(problem)
-            if isinstance(line.get(source_key), str) and line[source_key]:
+            if label_attribute is not None and label_attribute in line:
+                hint = "Leave it out, or name another attribute."
+                found.add(Problem(number, label_attribute, "the object has this label already", hint))
+            if isinstance(line.get(source_key), str) and line[source_key].strip():
                 keys.add(object_key({source_key: line[source_key]}), number)
                 if source_key == "source-ref" and media == "image":
                     images.look_at(line[source_key], number)
@@ -189,87 +175,3 @@ class _Images:
                 self._take()
         finally:
             self._pool.shutdown(cancel_futures=True)
-
-
-def _lines(handle: IO[bytes]) -> Iterator[tuple[int, bytes]]:
-    """Lines with their numbers; of one that is too long only as much as shows that it is."""
-    number = 0
-    while raw := handle.readline(LINE_BYTES + 2):
-        number += 1
-        rest = raw
-        while not rest.endswith(b"\n") and (rest := handle.readline(LINE_BYTES)):
-            pass
-        yield number, raw
-
-
-def _parse(raw: bytes, number: int, note: Callable[[Problem], None]) -> dict[str, Any] | None:
-    if len(raw.rstrip(b"\r\n")) > LINE_BYTES:
-        note(_too_long(number, "more than"))
-        return None
-    try:
-        text = raw.decode("utf-8").rstrip("\r\n")
-    except UnicodeDecodeError as error:
-        note(Problem(number, None, f"not UTF-8 at byte {error.start}", "Save the file as UTF-8."))
-        return None
-    if not text.strip():
-        note(Problem(number, None, "the line is blank", "Remove it."))
-        return None
-    if text.startswith("\ufeff"):
-        note(Problem(number, None, "the file begins with a byte order mark", "Save it as UTF-8 without one."))
-        return None
-    if len(text) > LINE_CHARACTERS:
-        note(_too_long(number, f"{len(text):,} characters, more than"))
-        return None
-    try:
-        line = _DECODER.decode(text)
-    except RecursionError:
-        note(Problem(number, None, "brackets are nested too deeply", "Write the attribute flatter."))
-        return None
-    except ValueError as error:
-        note(Problem(number, None, f"not JSON: {error}", "Each line is one JSON object, without line breaks in it."))
-        return None
-    if not isinstance(line, dict):
-        note(Problem(number, None, "not a JSON object", 'Write {"source-ref": "s3://…"}.'))
-        return None
-    return line
-
-
-def _too_long(number: int, size: str) -> Problem:
-    return Problem(
-        number, None, f"{size} the {LINE_CHARACTERS:,} that a line may have", "Keep long data in a file of its own."
-    )
-
-
-def _no_constant(text: str) -> None:
-    raise ValueError(f"{text} is not a JSON value")
-
-
-_DECODER = json.JSONDecoder(parse_constant=_no_constant)
-
-
-def _line_problems(line: dict[str, Any], number: int, source_key: str, attribute: str | None) -> Iterator[Problem]:
-    if source_key not in line:
-        yield Problem(number, source_key, "the key is missing", "This task type needs it in every line.")
-    elif not isinstance(line[source_key], str) or not line[source_key].strip():
-        yield Problem(number, source_key, "a text that is not empty is needed", "Write it in quotes.")
-    if "source" in line and "source-ref" in line:
-        yield Problem(number, "source", "source and source-ref stand together", "Keep the one to be labeled.")
-    for key in line:
-        if key.startswith("$"):
-            yield Problem(number, key, "names that begin with $ are reserved", "Rename the attribute.")
-    if attribute is not None and attribute in line:
-        yield Problem(
-            number, attribute, "the object has this label already", "Leave it out, or name another attribute."
-        )
-
-
-def _long_attributes(line: dict[str, Any], number: int) -> Iterator[Problem]:
-    for key, value in line.items():
-        text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, separators=(",", ":"))
-        if len(text) > ATTRIBUTE_CHARACTERS:
-            yield Problem(
-                number,
-                key,
-                f"{len(text):,} characters, more than the {ATTRIBUTE_CHARACTERS:,} that an attribute may have",
-                "Keep long data in a file of its own.",
-            )

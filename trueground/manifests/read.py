@@ -7,6 +7,7 @@ import json
 from collections.abc import Iterator
 from typing import IO, Any
 
+from trueground import strict_json
 from trueground.errors import InputError
 from trueground.storage import Storage
 
@@ -26,10 +27,9 @@ def read_manifest(storage: Storage, uri: str) -> Iterator[dict[str, Any]]:
         InputError: there is no such file, or a line is not a JSON object with ``source`` or ``source-ref``.
     """
     with open_manifest(storage, uri) as handle:
-        for number, raw in enumerate(handle, start=1):
-            if not raw.strip():
-                continue
+        for number, raw in strict_json.read_lines(handle):
             try:
+                # Not the strict reader: what was published once is read, whatever it is made of.
                 line = json.loads(raw)
             except (ValueError, RecursionError) as error:
                 raise InputError(f"not JSON: {error}", file=uri, line=number) from None

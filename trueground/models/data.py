@@ -11,6 +11,7 @@
 from __future__ import annotations
 
 import hashlib
+import io
 import json
 from collections.abc import Iterable, Mapping
 from typing import Any
@@ -20,6 +21,7 @@ from trueground.manifests import object_key, read_manifest
 from trueground.models.registry import DataVersion
 from trueground.run import Run
 from trueground.storage import Storage
+from trueground.strict_json import read_lines
 from trueground.tasks.base import DataObject, Label
 
 SMALLEST_SPLIT = 10
@@ -100,13 +102,13 @@ def read_predictions(storage: Storage, uri: str, *, asked: Iterable[str], classe
     """
     known, found = set(classes), dict[str, str]()
     try:
-        lines = storage.read_text(uri).splitlines()
+        lines = list(read_lines(io.BytesIO(storage.read_bytes(uri))))
     except FileNotFoundError:
         raise InputError("the trainer left no predictions of the test objects", file=uri) from None
-    for number, text in enumerate(lines, 1):
+    for number, raw in lines:
         try:
-            line: Any = json.loads(text)
-        except ValueError as error:
+            line: Any = json.loads(raw)
+        except (ValueError, RecursionError) as error:
             raise InputError(f"not JSON: {error}", file=uri, line=number) from None
         for field in ("id", "label"):
             if not isinstance(line, dict) or not isinstance(line.get(field), str):

@@ -18,6 +18,7 @@ from trueground.models.data import read_predictions, read_versions, write_data
 from trueground.models.registry import ModelRecord, Registry, Switch, load_model
 from trueground.models.sources import read_sources
 from trueground.run import Run, RunFolder
+from trueground.strict_json import read_lines
 
 
 def registry_of(run: RunFolder) -> Registry:
@@ -133,7 +134,8 @@ def _champion_said(run: Run, champion: ModelRecord) -> dict[str, str]:
     asked: Sequence[dict[str, Any]] = list(run.read_lines("retrain", "test.manifest"))
     said: dict[str, str] = {}
     if champion.predictions is not None:
-        lines = map(json.loads, run.storage.read_text(champion.predictions).splitlines())
+        with run.storage.open(champion.predictions) as handle:
+            lines = [json.loads(raw) for _, raw in read_lines(handle)]
         said = {line["id"]: line["label"] for line in lines}
     if champion.trainer != "sklearn":
         return said

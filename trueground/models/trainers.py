@@ -23,6 +23,7 @@ from trueground.entry_points import load_registered
 from trueground.errors import InputError
 from trueground.run import Run
 from trueground.storage import Storage
+from trueground.strict_json import read_lines
 from trueground.tasks.base import TaskType
 
 GROUP = "trueground.trainers"
@@ -44,7 +45,8 @@ class TrainingTask:
 
     def read(self, uri: str) -> list[dict[str, Any]]:
         """The lines of one of the two manifests; see :mod:`trueground.models.data`."""
-        return [json.loads(line) for line in self.storage.read_text(uri).splitlines()]
+        with self.storage.open(uri) as handle:
+            return [json.loads(raw) for _, raw in read_lines(handle)]
 
 
 def train_in_process(run: Run, output: str) -> str:

@@ -6,6 +6,7 @@ An object that cannot be predicted on gets a line with a ``failure-reason``; cho
 from __future__ import annotations
 
 import json
+import logging
 from collections.abc import Iterable, Iterator
 from itertools import islice
 from typing import TYPE_CHECKING, Any, Literal
@@ -24,6 +25,8 @@ from trueground.tasks.base import DataObject
 
 if TYPE_CHECKING:
     from trueground.autolabel.model import LabelModel
+
+log = logging.getLogger(__name__)
 
 AT_ONCE = 256
 """Objects whose features are in memory at a time."""
@@ -102,7 +105,14 @@ def objects_of(run: ReviewRun, data: Data, media: Literal["image", "text"]) -> I
     if data.prefix is not None:
         manifest = run.uri("input.manifest")
         if not run.storage.exists(manifest):
-            build_manifest(run.storage, data.prefix, manifest, media=media)
+            build_manifest(
+                run.storage,
+                data.prefix,
+                manifest,
+                media=media,
+                column=data.column,
+                note=log.info,
+            )
     assert manifest is not None
     yield from read_manifest(run.storage, manifest)
 

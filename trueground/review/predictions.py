@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 from typing import Any
 
+from trueground import strict_json
 from trueground.errors import InputError
 from trueground.review.conditions import TYPES
 from trueground.storage import Storage
@@ -22,15 +22,13 @@ def read_lines(storage: Storage, uri: str) -> Iterator[tuple[int, bytes]]:
     except (FileNotFoundError, IsADirectoryError):
         raise InputError("there is no such file of predictions", file=uri) from None
     with handle:
-        for number, raw in enumerate(handle, start=1):
-            if raw.strip():
-                yield number, raw
+        yield from strict_json.read_lines(handle)
 
 
 def parse_prediction(raw: bytes) -> dict[str, Any]:
     """What a line says. Raises :class:`InputError` that names the field which is missing or wrong."""
     try:
-        line = json.loads(raw)
+        line = strict_json.loads(raw)
     except (ValueError, RecursionError) as error:
         raise InputError(f"not JSON: {error}") from None
     if not isinstance(line, dict):
@@ -47,4 +45,20 @@ def parse_prediction(raw: bytes) -> dict[str, Any]:
         raise InputError("one of source-ref and source is needed, as a text", field="source-ref")
     if "prediction" not in line:
         raise InputError("the prediction is missing", field="prediction")
+    if line["service"] == "custom":
+        _check_shares(line["prediction"])
     return line
+
+
+def _check_shares(prediction: Any) -> None:
+    """Raise :class:`InputError` where a confidence or a probability is there but is not one."""
+    if not isinstance(prediction, dict):
+        return
+    shares = prediction.get("probabilities")
+    given = {"confidence": prediction.get("confidence")}
+    given |= {f"probabilities.{name}": share for name, share in shares.items()} if isinstance(shares, dict) else {}
+    for name, share in given.items():
+        number = isinstance(share, (int, float)) and not isinstance(share, bool)
+        # Not "share < 0 or share > 1": neither holds of NaN.
+        if share is not None and not (number and 0 <= share <= 1):
+            raise InputError(f"{share!r} is not a number between 0 and 1", field=f"prediction.{name}")

@@ -10,9 +10,9 @@ from typing import Any
 
 from botocore.exceptions import BotoCoreError, ClientError
 
+from trueground import strict_json
 from trueground.errors import InputError, TruegroundError
 from trueground.functions import load_function
-from trueground.service.engine import strict_json
 from trueground.service.engine.functions import OwnFunction
 from trueground.service.engine.threads import in_thread
 from trueground.service.settings import ServiceSettings
@@ -86,8 +86,8 @@ class FunctionCalls:
             try:
                 # Lambda's own runtime for Python writes NaN, which neither a store nor a manifest may hold.
                 return strict_json.loads(text)
-            except (ValueError, RecursionError):
-                raise FunctionFailed(f"{function.function} returned no JSON") from None
+            except (ValueError, RecursionError) as error:
+                raise FunctionFailed(f"{function.function} returned no JSON: {error}") from None
 
     def _client(self, region: str, seconds: float) -> Any:
         # Not at the top: it takes long, and most services call no Lambda function.
@@ -119,7 +119,7 @@ def storable(text: str) -> str:
 def _as_json(name: str, value: Any) -> Any:
     """The value as it would come back over a wire, so that only JSON goes into the store."""
     try:
-        return json.loads(json.dumps(value, allow_nan=False))
+        return strict_json.loads(json.dumps(value, allow_nan=False))
     except (TypeError, ValueError, RecursionError) as error:
         raise FunctionFailed(f"the function {name!r} returned something that is not JSON: {error}") from None
 

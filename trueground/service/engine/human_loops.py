@@ -17,7 +17,8 @@ from typing import Any
 from sqlalchemy import Connection, Row, delete, exists, insert, select, update
 from sqlalchemy.exc import IntegrityError
 
-from trueground.service.engine import audit_log, mturk, strict_json
+from trueground import strict_json
+from trueground.service.engine import audit_log, mturk
 from trueground.service.engine.errors import Conflict, Invalid, NotFound
 from trueground.service.engine.flow_definitions import OPEN_LOOPS, find_flow
 from trueground.service.engine.flow_definitions import resource as flow_resource
