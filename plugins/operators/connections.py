@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from airflow.providers.amazon.aws.hooks.base_aws import AwsBaseHook
 
+from trueground.errors import AccessError
 from trueground.storage import Storage
 
 if TYPE_CHECKING:
@@ -61,18 +62,22 @@ def data_root() -> str:
 
 
 def storage_of(connection: str) -> Storage:
-    """Files as the connection may see them: S3 with its keys and endpoint, local paths inside the data root."""
+    """Files as the connection may see them: S3 with its keys and endpoint, local paths inside a local data root."""
     root = data_root()
-    if not root.startswith("s3://"):
-        return Storage(data_root=root)
-    hook = AwsBaseHook(aws_conn_id=connection, client_type="s3")
-    keys = hook.get_session().get_credentials().get_frozen_credentials()
-    return Storage(
-        s3_options={
+
+    def s3_options() -> dict[str, Any]:
+        hook = AwsBaseHook(aws_conn_id=connection, client_type="s3")
+        found = hook.get_session().get_credentials()
+        if found is None:
+            problem = f"the Airflow connection {connection!r} has no AWS credentials"
+            raise AccessError(problem, hint="Write the access key and the secret key as its login and password.")
+        keys = found.get_frozen_credentials()
+        return {
             "key": keys.access_key,
             "secret": keys.secret_key,
             "token": keys.token,
             "endpoint_url": hook.conn_config.get_service_endpoint_url(service_name="s3"),
             "client_kwargs": {"region_name": hook.region_name},
         }
-    )
+
+    return Storage(None if root.startswith("s3://") else root, s3_options)
