@@ -27,6 +27,8 @@ class _ServedOnDemand:
             from trueground.service.settings import ServiceSettings
 
             app = create_app(ServiceSettings.from_environment(), external_identity=identity_of)
+            # The portal's pages link back to Airflow's, whatever is before both in the address.
+            app.state.mounted_at = PORTAL_PREFIX
             airflow_assets.install(app)
             self._apps.append({"app": app, "url_prefix": PORTAL_PREFIX, "name": "Trueground"})
         return iter(self._apps)

@@ -9,6 +9,7 @@ import itertools
 import time
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
+from urllib.parse import urlencode
 
 from airflow.sdk import BaseOperator
 from airflow.sdk.exceptions import AirflowFailException
@@ -16,7 +17,7 @@ from botocore.config import Config
 from botocore.exceptions import ClientError
 
 from operators.connections import HumanLoopHook, LabelingServiceHook, storage_of
-from operators.labeling_job import team_arn
+from operators.labeling_job import LabelingJobLink, team_arn
 from trueground import strict_json
 from trueground.errors import InputError
 from trueground.review.loops import OVER, STARTERS, content_name, list_loops, loop_prefix, start_loops
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
 
 START_LOOKS, START_PAUSE = 60, 2.0
 """How often, and every how many seconds, a flow definition is looked at until it is active."""
+ORIGIN_HEADER = "X-Trueground-Origin"
 NOT_FOUND = ("ResourceNotFound", "ResourceNotFoundException")
 
 
@@ -147,6 +149,7 @@ class StartHumanLoopsOperator(BaseOperator):
     """
 
     template_fields: Sequence[str] = ("flow_definition", "file", "name", "run_name", "step", "connection")
+    operator_extra_links = (LabelingJobLink(),)
 
     def __init__(
         self,
@@ -176,6 +179,7 @@ class StartHumanLoopsOperator(BaseOperator):
     def execute(self, context: Context) -> dict[str, Any]:
         """Start what is not there yet."""
         client = loops_client(self.connection)
+        name_origin(client, context)
         prefix = loop_prefix(self.name, self.run_name, self.step)
         # It never changes, however often the run is cleared, unlike the run's start. Clocks may differ.
         after = context["dag_run"].run_after - timedelta(hours=1)
@@ -221,6 +225,20 @@ def loops_client(connection: str) -> Any:
     # AWS throttles. Not the adaptive mode: it signs first and waits then.
     config = {"max_pool_connections": STARTERS, "retries": {"mode": "standard", "total_max_attempts": 10}}
     return HumanLoopHook(aws_conn_id=connection, config=Config(**config)).conn
+
+
+def name_origin(client: Any, context: Context) -> None:
+    """Have each loop that the client starts say which task started it, for the portal. Amazon A2I passes over it."""
+    ti = context.get("ti")
+    if ti is None:
+        return
+    values = {"dag": ti.dag_id, "run": ti.run_id, "task": ti.task_id, "map": str(ti.map_index)}
+    header = urlencode(values)
+
+    def add(request: Any, **_kwargs: Any) -> None:
+        request.headers[ORIGIN_HEADER] = header
+
+    client.meta.events.register("before-sign.sagemaker-a2i-runtime.StartHumanLoop", add)
 
 
 def find_task_ui(hook: LabelingServiceHook, name: str, template: str) -> str:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from airflow.sdk import BaseOperator
 from airflow.sdk.exceptions import AirflowFailException
 
+from operators.labeling_job import LabelingJobLink
 from operators.triggers import HumanLoopsTrigger, LabelingJobTrigger, StartedLoopsTrigger
 
 if TYPE_CHECKING:
@@ -39,6 +40,7 @@ class HumanReviewSensor(BaseOperator):
     """
 
     template_fields: Sequence[str] = ("labeling_job", "human_loops", "connection")
+    operator_extra_links = (LabelingJobLink(),)
 
     def __init__(
         self,

@@ -105,8 +105,7 @@ def test_a_repeated_answer_is_told_so_and_changes_nothing(store: Database, peopl
     stored_job(objects=2)
     lease = take(store, worker)
     assert submit(store, lease).repeated is False
-    other = {"crowd-image-classifier": {"label": "cat"}}
-    again = answering.submit_answer(store, lease.id, worker, other, 9.0)
+    again = answering.submit_answer(store, lease.id, worker, ANSWER, 9.0)
     assert again.repeated is True and again.answered_by_me == 1
     with store.read() as connection:
         assert [row.content for row in connection.execute(select(answers))] == [ANSWER]

@@ -5,7 +5,8 @@ Each role may do what the ones before it may:
 - **worker**: answers the tasks of labeling jobs of their teams.
 - **reviewer**: also gets the tasks of jobs that are for reviewers only (verification, adjustment, human loops: jobs
   with the tag ``trueground:role`` = ``reviewer``).
-- **manager**: sees jobs, progress and people; invites workers and reviewers; pauses and resumes a worker in a job.
+- **manager**: sees jobs, progress and people; invites workers and reviewers; pauses and resumes a worker in a job;
+  stops jobs.
 - **admin**: also makes, changes, closes and erases accounts, sets roles, and reads the audit log. Whoever may run the
   ``trueground`` command on the store is an admin.
 
@@ -20,7 +21,7 @@ Role = Literal["worker", "reviewer", "manager", "admin"]
 ROLES: tuple[Role, ...] = get_args(Role)
 """From the least to the most."""
 
-Right = Literal["label", "review", "see jobs", "invite", "pause workers", "administer"]
+Right = Literal["label", "review", "see jobs", "invite", "pause workers", "stop jobs", "administer"]
 
 _LOWEST: dict[Right, Role] = {
     "label": "worker",
@@ -28,6 +29,7 @@ _LOWEST: dict[Right, Role] = {
     "see jobs": "manager",
     "invite": "manager",
     "pause workers": "manager",
+    "stop jobs": "manager",
     "administer": "admin",
 }
 

@@ -35,6 +35,8 @@ class ServiceSettings:
         notice_webhook: a URL that gets a JSON POST for each notice of new work.
         poll_interval: how often the background thread looks into the store when nothing wakes it, in seconds.
         public_url: the portal's address as people reach it, for links that others open.
+        airflow_url: the address of Airflow's pages, for links back to the run that a job belongs to; ``None``: Airflow
+            is where the portal is mounted, if it is.
         mturk_endpoint: the address of Mechanical Turk's API; ``None``: there is no public workforce.
     """
 
@@ -52,6 +54,7 @@ class ServiceSettings:
     lambda_endpoint: str | None = None
     messages_endpoint: str | None = None
     public_url: str | None = None
+    airflow_url: str | None = None
     mturk_endpoint: str | None = None
     trusted_proxies: tuple[str, ...] = ()
     smtp: str | None = field(default=None, repr=False)
@@ -63,7 +66,7 @@ class ServiceSettings:
         """Settings from ``TRUEGROUND_HOME``, ``TRUEGROUND_STORE``, ``TRUEGROUND_DATA_ROOT``, ``TRUEGROUND_REGION``,
         ``TRUEGROUND_TRUSTED_PROXIES`` (ranges, separated by commas), ``TRUEGROUND_SMTP``,
         ``TRUEGROUND_MAIL_FROM``, ``TRUEGROUND_NOTICE_WEBHOOK``,
-        ``TRUEGROUND_PUBLIC_URL``, ``TRUEGROUND_MTURK_ENDPOINT``.
+        ``TRUEGROUND_PUBLIC_URL``, ``TRUEGROUND_AIRFLOW_URL``, ``TRUEGROUND_MTURK_ENDPOINT``.
 
         ``overrides`` that are not ``None`` win over the environment.
         """
@@ -78,6 +81,8 @@ class ServiceSettings:
             found["region"] = value
         if value := os.environ.get("TRUEGROUND_PUBLIC_URL"):
             found["public_url"] = value.rstrip("/")
+        if value := os.environ.get("TRUEGROUND_AIRFLOW_URL"):
+            found["airflow_url"] = value.rstrip("/")
         if value := os.environ.get("TRUEGROUND_MTURK_ENDPOINT"):
             found["mturk_endpoint"] = value
         found |= _people_settings()

@@ -52,8 +52,28 @@ def test_a_repeated_answer_changes_nothing_and_is_told_so(ada: httpx.Client, mak
     make_job("animals", objects=2)
     task = next_task(ada)
     give(ada, task)
-    again = give(ada, task, "cat")
+    again = give(ada, task)
     assert again.json() == {"accepted": True, "repeated": True, "answeredByMe": 1}
+
+
+def test_another_answer_to_the_same_task_is_a_conflict_that_shows_the_stored_one(
+    ada: httpx.Client, make_job: Callable[..., Any]
+) -> None:
+    make_job("animals", objects=2)
+    task = next_task(ada)
+    give(ada, task)
+    other = give(ada, task, "cat")
+    assert (other.status_code, other.json()["error"]) == (409, "answered")
+    assert other.json()["stored"]["answerContent"] == {"crowd-image-classifier": {"label": "dog"}}
+    assert other.json()["stored"]["editable"] is True
+    # The worker may replace it; somebody who saw neither may not do so unawares.
+    body = {"answerContent": {"crowd-image-classifier": {"label": "cat"}}, "secondsActive": 1.0}
+    path = f"/api/assignments/{task['id']}/answer"
+    assert ada.put(path, json=body).status_code == 200
+    bird = {"answerContent": {"crowd-image-classifier": {"label": "bird"}}, "revision": 0}
+    late = ada.put(path, json=bird)
+    assert (late.status_code, late.json()["stored"]["answerContent"]) == (409, body["answerContent"])
+    assert ada.put(path, json={**bird, "revision": 1}).status_code == 200
 
 
 def test_a_released_task_comes_back_and_its_answer_is_refused(ada: httpx.Client, make_job: Callable[..., Any]) -> None:

@@ -16,6 +16,7 @@ from trueground.service.aws.model import loop_model
 from trueground.service.aws.protocol import Call, call_of, read_json, respond, serve
 from trueground.service.aws.registry import LOOP_OPERATIONS
 from trueground.service.aws.signature import SignedRequest
+from trueground.service.engine import origins
 
 if TYPE_CHECKING:
     from trueground.service.context import Service
@@ -69,6 +70,8 @@ def _endpoint(service: Service, name: str) -> Any:
 
     async def endpoint(request: Request) -> Response:
         def find(signed: SignedRequest) -> Call:
+            # What it asks for is done in this same thread.
+            origins.origin_header.set(signed.headers.get(origins.HEADER, ""))
             model = loop_model().operation_model(name)
             content = _gather(model.input_shape, request.path_params, signed)
             return call_of(service, LOOP_OPERATIONS[name], model, content)

@@ -12,7 +12,7 @@ from typing import Any
 
 from trueground.service.engine import gold, queue_at_once
 from trueground.service.engine import queue_sql as sql
-from trueground.service.engine.assignment import Mine, check_open, hold_off_end, job_of, may_work, own
+from trueground.service.engine.assignment import Mine, check_open, check_unchanged, hold_off_end, job_of, may_work, own
 from trueground.service.engine.errors import Invalid
 from trueground.service.engine.functions import find_task_type
 from trueground.service.engine.memory import JobFacts
@@ -45,6 +45,7 @@ def submit_answer(
 
     Raises:
         NotYours: no such assignment, or another worker's.
+        Answered: it has another answer already, which stays. The same answer again is taken, and changes nothing.
         Closed: the lease ran out or was given back, or the job has ended. Nothing was changed.
         Invalid: the content cannot be kept as JSON, is empty, or is none that the job's task type can read.
     """
@@ -71,6 +72,7 @@ def submit(
             return _kept(db, facts, answered, state)
         mine = own(db, batch, assignment_id, worker_id)
         if mine.state in ("submitted", "discarded"):
+            check_unchanged(batch, mine, content)
             return SubmitResult(mine.facts.name, mine.answered, repeated=True)
         check_open(batch, mine)
         return _keep(db, batch, mine, content, text, seconds)

@@ -6,15 +6,22 @@ Assignments come from :mod:`.leasing` and are answered in :mod:`.answering`; wha
 
 from __future__ import annotations
 
+import json
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
+from sqlalchemy import Row
+
 from trueground.service.engine import queue_sql as sql
-from trueground.service.engine.errors import Closed, NotYours
+from trueground.service.engine.errors import Answered, Closed, NotYours
 from trueground.service.engine.memory import JobFacts, memory_of
 from trueground.service.store.batches import Batch, TryAgain
 from trueground.service.store.database import Database
+
+PAGES_AT_MOST = 20
+"""Browser pages that are known to show a task; of more, the oldest are forgotten."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +37,10 @@ class Assignment:
     leased_at: datetime
     expires_at: datetime
     state: str = "leased"
+    pages: str | None = None
+    """The browser pages that show it, by spaces."""
+    again: bool = False
+    """The worker held it already, and gets it back."""
     line: str | None = None
     """The data object, where it was just leased."""
     task_input: str | None = None
@@ -58,6 +69,7 @@ class Mine:
     gold_seen: int
     gold_right: int
     label: str | None
+    pages: str | None
 
     @property
     def object(self) -> dict[str, Any]:
@@ -117,6 +129,60 @@ def check_open(batch: Batch, mine: Mine) -> None:
         raise Closed("expired", "The time for this task is over; this answer was not taken.")
 
 
+def show_on(batch: Batch, assignment_id: str, pages: str | None, page: str | None) -> None:
+    """Note that a browser page shows a task now. ``pages``: those that did before."""
+    known = (pages or "").split()
+    if page is not None and page not in known:
+        batch.change(sql.SHOWN_ON, id=assignment_id, pages=" ".join([*known[1 - PAGES_AT_MOST :], page]))
+
+
+def check_editable(batch: Batch, mine: Mine) -> None:
+    """Whether an answer can still be changed. Raises :class:`Closed` that says why not."""
+    if mine.state != "submitted":
+        raise Closed("not-submitted", "You have not answered this task, or your answer was set aside.")
+    if mine.ended:
+        raise Closed("job-ended", "The job has ended; this answer can no longer be changed.")
+    settled = mine.facts.automated and batch.one(sql.IS_CONSOLIDATED, **mine.object) is not None
+    if settled or is_handed_out(mine.facts, mine.object_state):
+        raise Closed("consolidated", "The result has been handed on; this answer can no longer be changed.")
+
+
+def is_handed_out(job: JobFacts | Row[Any], state: str) -> bool:
+    """Whether the object's result left the service already: human loops and streaming jobs do not wait for an end."""
+    if job.kind != "review" and not job.streaming:
+        return False
+    # A gold object looks like the others: if one answer is enough for those, it is too late at once.
+    return job.workers_per_object == 1 if state == "gold" else state != "started"
+
+
+def check_unchanged(batch: Batch, mine: Mine, content: Mapping[str, Any], revision: int | None = None) -> bool:
+    """Whether this is an answer that the worker gave before, so that it need not be kept again.
+
+    ``revision``: the one that the worker saw and changed; ``None`` where they meant to give their first answer, which
+    may be any that they gave.
+
+    Raises:
+        Answered: another answer is stored than the worker can know of.
+    """
+    given = batch.all(sql.REVISIONS, id=mine.id)
+    texts = [_canonical(json.loads(row[0])) for row in given]
+    if _canonical(content) in (texts if revision is None else texts[-1:]):
+        return True
+    last, submitted_at, number = given[-1]
+    if number == revision:
+        return False
+    try:
+        check_editable(batch, mine)
+        editable = True
+    except Closed:
+        editable = False
+    raise Answered(json.loads(last), batch.time(submitted_at), editable=editable)
+
+
+def _canonical(content: Any) -> str:
+    return json.dumps(content, sort_keys=True)
+
+
 def as_assignment(mine: Mine) -> Assignment:
     """What the world sees of it."""
     return Assignment(
@@ -128,6 +194,7 @@ def as_assignment(mine: Mine) -> Assignment:
         mine.leased_at,
         mine.expires_at,
         mine.state,
+        mine.pages,
     )
 
 

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any
 
 from trueground.errors import TruegroundError
 
@@ -49,6 +52,22 @@ class Closed(EngineError):
     def __init__(self, reason: str, message: str) -> None:
         self.reason = reason
         super().__init__(message)
+
+
+class Answered(Closed):
+    """There is another answer to the assignment already.
+
+    Attributes:
+        content: the answer that is stored.
+        submitted_at: since when.
+        editable: whether it can still be changed.
+    """
+
+    def __init__(self, content: Mapping[str, Any], submitted_at: datetime, *, editable: bool) -> None:
+        self.content, self.submitted_at, self.editable = content, submitted_at, editable
+        super().__init__(
+            "answered", "There is already another answer of yours to this task. It stays; this one was not stored."
+        )
 
 
 class TooManyTries(EngineError):

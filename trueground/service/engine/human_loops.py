@@ -18,7 +18,7 @@ from sqlalchemy import Connection, Row, delete, exists, insert, select, update
 from sqlalchemy.exc import IntegrityError
 
 from trueground import strict_json
-from trueground.service.engine import audit_log, mturk
+from trueground.service.engine import audit_log, mturk, origins
 from trueground.service.engine.errors import Conflict, Invalid, NotFound
 from trueground.service.engine.flow_definitions import OPEN_LOOPS, find_flow
 from trueground.service.engine.flow_definitions import resource as flow_resource
@@ -216,6 +216,7 @@ def _store(
     human = flow.request["HumanLoopConfig"]
     ui_of_arn(connection, settings, human["HumanTaskUiArn"])
     created = now()
+    origin = origins.of_header(origins.origin_header.get())
     public = is_public(human["WorkteamArn"])
     seconds = human.get("TaskAvailabilityLifetimeInSeconds", PUBLIC_AVAILABILITY_SECONDS if public else None)
     connection.execute(
@@ -241,6 +242,8 @@ def _store(
             input_sha256=digest,
             data_attributes=attributes,
             status="InProgress",
+            origin_run=origin.run_key if origin else None,
+            origin_task=origin.task_key if origin else None,
             created_at=created,
         )
     )

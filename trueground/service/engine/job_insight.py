@@ -114,7 +114,7 @@ def job_insight(db: Database, name: str) -> JobInsight:
             output=paths.join(
                 job.request["OutputConfig"]["S3OutputPath"], job.name, "manifests/output/output.manifest"
             ),
-            steps=_steps(connection, job),
+            steps=answer_steps(connection, answers.c.job_id == job.id),
             labels=_labels(connection, job),
             failures=_failures(connection, job.id),
             gold=_gold(connection, job.id),
@@ -156,12 +156,10 @@ def _epoch(connection: Connection, column: ColumnElement[Any]) -> ColumnElement[
     return cast(func.floor(func.extract("epoch", column)), Integer)
 
 
-def _steps(connection: Connection, job: Row[Any]) -> list[Step]:
+def answer_steps(connection: Connection, which: ColumnElement[bool]) -> list[Step]:
     """The answers so far at equal distances in time, from the first answer to the last."""
     first, last = connection.execute(
-        select(func.min(answers.c.submitted_at), func.max(answers.c.submitted_at)).where(
-            answers.c.job_id == job.id, answers.c.revision == 0
-        )
+        select(func.min(answers.c.submitted_at), func.max(answers.c.submitted_at)).where(which, answers.c.revision == 0)
     ).one()
     if first is None:
         return []
@@ -169,10 +167,7 @@ def _steps(connection: Connection, job: Row[Any]) -> list[Step]:
     width = max(1, -(-(int(last.timestamp()) + 1 - start) // STEPS))
     bucket = ((_epoch(connection, answers.c.submitted_at) - start) // width).label("bucket")
     rows = connection.execute(
-        select(bucket, func.count())
-        .where(answers.c.job_id == job.id, answers.c.revision == 0)
-        .group_by(bucket)
-        .order_by(bucket)
+        select(bucket, func.count()).where(which, answers.c.revision == 0).group_by(bucket).order_by(bucket)
     )
     steps, total = [Step(datetime.fromtimestamp(start, UTC), 0)], 0
     for number, count in rows:

@@ -22,7 +22,7 @@ from sqlalchemy import select
 
 from trueground.service.engine import gold, queue_at_once
 from trueground.service.engine import queue_sql as sql
-from trueground.service.engine.assignment import Assignment, hold_off_end, may_work, own
+from trueground.service.engine.assignment import Assignment, hold_off_end, may_work, own, show_on
 from trueground.service.engine.errors import NotYours
 from trueground.service.engine.memory import JobFacts, memory_of
 from trueground.service.store.batches import Batch, Steps, TryAgain
@@ -31,25 +31,36 @@ from trueground.service.store.tables import IS_LEASED, assignments
 
 HELD_AT_ONCE = 2
 """Leases a worker may hold in one job: the task on the screen, and the one fetched ahead. Paused ones do not count."""
+HELD_BY_PAGES = 3 * HELD_AT_ONCE
+"""The same for a worker whose pages know of each other: some tabs, each with two tasks."""
 
 
 def next_assignment(
-    db: Database, worker_id: str, job_name: str | None = None, holding: Collection[str] | None = None
+    db: Database,
+    worker_id: str,
+    job_name: str | None = None,
+    holding: Collection[str] | None = None,
+    page: str | None = None,
 ) -> Assignment | None:
     """Lease the next data object to a worker.
 
-    ``holding`` are the leases that the worker's page knows of, if it says so: one that it does not know of, since it
-    was loaded anew or never got the answer, is given to it first.
+    ``holding`` are the leases that the worker's pages know of, if they say so: one that they do not know of, since the
+    page was loaded anew or never got the answer, is given first. ``page`` is the page that asks: it never gets what
+    ``holding`` has.
 
     Without ``job_name``: from the job they were at last, else from the one of the highest priority, the oldest first,
     that has work for them. A worker who already holds two leases in the job gets the older one back. ``None`` where
     nothing is left for them (now: a lease of someone else may come back).
     """
-    return db.batches.run(next_task(db, worker_id, job_name, holding))
+    return db.batches.run(next_task(db, worker_id, job_name, holding, page))
 
 
 def next_task(
-    db: Database, worker_id: str, job_name: str | None = None, holding: Collection[str] | None = None
+    db: Database,
+    worker_id: str,
+    job_name: str | None = None,
+    holding: Collection[str] | None = None,
+    page: str | None = None,
 ) -> Callable[[Batch], Steps[Assignment | None]]:
     """The operation of :func:`next_assignment`."""
 
@@ -57,13 +68,13 @@ def next_task(
         memory = memory_of(db)
         jobs = [job for job, name in memory.visible_jobs(worker_id) if job_name in (None, name)]
         for job in jobs:
-            if (found := (yield from _next_in(db, batch, job, worker_id, holding))) is not None:
+            if (found := (yield from _next_in(db, batch, job, worker_id, holding, page))) is not None:
                 memory.went_to(worker_id, job)
                 return found
         # A lease may have run out since the background thread last looked.
         for job in jobs:
             if _expire(batch, job):
-                found = yield from _next_in(db, batch, job, worker_id, holding)
+                found = yield from _next_in(db, batch, job, worker_id, holding, page)
                 if found is not None:
                     memory.went_to(worker_id, job)
                     return found
@@ -105,6 +116,28 @@ def release(db: Database, assignment_id: str, worker_id: str) -> None:
     db.batches.run(run)
 
 
+def leave(db: Database, assignment_id: str, worker_id: str, page: str, *, keep: bool = False) -> None:
+    """Note that a browser page no longer shows a task. A lease that no other page shows is given back.
+
+    ``keep``: not even then, since the worker will come back for it.
+
+    Raises :class:`NotYours`.
+    """
+
+    def run(batch: Batch) -> None:
+        mine = own(db, batch, assignment_id, worker_id)
+        if mine.state != "leased":
+            return
+        others = [known for known in (mine.pages or "").split() if known != page]
+        # A task that was put aside is on no page.
+        if others or keep or mine.paused_at is not None:
+            batch.change(sql.SHOWN_ON, id=mine.id, pages=" ".join(others) or None)
+        else:
+            _give_back(batch, mine.id, mine.facts.id, mine.position, "released", gold=mine.object_state == "gold")
+
+    db.batches.run(run)
+
+
 def release_all(db: Database, worker_id: str) -> None:
     """Give back all that a worker holds or has put aside, in every job: they come back for none of it."""
     held = select(assignments.c.id).where(assignments.c.worker_id == worker_id, IS_LEASED)
@@ -125,14 +158,15 @@ def expire_leases(db: Database, job_id: int) -> int:
 
 
 def _next_in(
-    db: Database, batch: Batch, job_id: int, worker_id: str, holding: Collection[str] | None
+    db: Database, batch: Batch, job_id: int, worker_id: str, holding: Collection[str] | None, page: str | None
 ) -> Steps[Assignment | None]:
     """The worker's next lease in one job."""
     facts = memory_of(db).find(job_id)
     if facts is None:
         return None
     lease_id = f"{facts.id}-{secrets.token_hex(12)}"
-    usual = yield from queue_at_once.lease(batch, facts, worker_id, lease_id, HELD_AT_ONCE, holding)
+    most = HELD_AT_ONCE if holding is None or page is None else HELD_BY_PAGES
+    usual = yield from queue_at_once.lease(batch, facts, worker_id, lease_id, most, holding, page)
     if usual is not None:
         position, line, task_input, expires_at = usual
         return Assignment(
@@ -145,22 +179,23 @@ def _next_in(
         return None
     held = _held(batch, facts, worker_id)
     unknown = [lease for lease in held if lease.id not in holding] if holding is not None else []
-    if unknown or len(held) >= HELD_AT_ONCE:
-        return _with_line(batch, (unknown or held)[0])
+    again = unknown or (held if holding is None or page is None else [])
+    if unknown or len(held) >= most:
+        return _again(batch, again, page)
     if gold.is_due(facts, worker_id, (cursor, gold_seen, len(held))):
         found = batch.one(sql.GOLD, job=job_id, worker=worker_id, turn=gold.turn_of(worker_id, gold_seen))
         if found is not None:
             batch.change(sql.MOVE_CURSOR, job=job_id, worker=worker_id, cursor=cursor, now=batch.now)
-            return _lease(batch, facts, worker_id, found)
+            return _lease(batch, facts, worker_id, found, page)
         if gold_seen < facts.qualification:
             # All gold objects are on their screens or answered: the work itself waits for the outcome.
-            return _with_line(batch, held[0]) if held else None
+            return _again(batch, again, page)
     found, cursor = _choose(batch, facts, worker_id, cursor)
     batch.change(sql.MOVE_CURSOR, job=job_id, worker=worker_id, cursor=cursor, now=batch.now)
     if found is None:
         return None
     batch.change(sql.TAKE, job=job_id, position=found[0])
-    return _lease(batch, facts, worker_id, found)
+    return _lease(batch, facts, worker_id, found, page)
 
 
 def _is_open(batch: Batch, facts: JobFacts) -> bool:
@@ -184,14 +219,21 @@ def _place(batch: Batch, job_id: int, worker_id: str) -> tuple[Any, ...]:
 def _held(batch: Batch, facts: JobFacts, worker_id: str) -> list[Assignment]:
     rows = batch.all(sql.HELD, worker=worker_id, job=facts.id, now=batch.now)
     return [
-        Assignment(row[0], facts.id, facts.name, row[1], worker_id, batch.time(row[2]), batch.time(row[3]))
+        Assignment(
+            row[0], facts.id, facts.name, row[1], worker_id, batch.time(row[2]), batch.time(row[3]), pages=row[4]
+        )
         for row in rows
     ]
 
 
-def _with_line(batch: Batch, lease: Assignment) -> Assignment:
+def _again(batch: Batch, leases: list[Assignment], page: str | None) -> Assignment | None:
+    """The first of these leases, which its worker holds already, for a page that did not know of it."""
+    if not leases:
+        return None
+    lease = leases[0]
+    show_on(batch, lease.id, lease.pages, page)
     line, task_input = batch.one(sql.LINE, job=lease.job_id, position=lease.position) or (None, None)
-    return replace(lease, line=line, task_input=task_input)
+    return replace(lease, line=line, task_input=task_input, again=True)
 
 
 def _choose(batch: Batch, facts: JobFacts, worker_id: str, cursor: int) -> tuple[tuple[Any, ...] | None, int]:
@@ -218,7 +260,9 @@ def _choose(batch: Batch, facts: JobFacts, worker_id: str, cursor: int) -> tuple
     return found, cursor
 
 
-def _lease(batch: Batch, facts: JobFacts, worker_id: str, found: tuple[Any, ...]) -> Assignment:
+def _lease(
+    batch: Batch, facts: JobFacts, worker_id: str, found: tuple[Any, ...], page: str | None = None
+) -> Assignment:
     position, line, task_input, available_until = found
     ends = [batch.now + timedelta(seconds=facts.lease_seconds), facts.available_until]
     if available_until is not None:
@@ -242,6 +286,7 @@ def _lease(batch: Batch, facts: JobFacts, worker_id: str, found: tuple[Any, ...]
         worker=worker_id,
         leased_at=lease.leased_at,
         expires_at=lease.expires_at,
+        page=page,
     )
     return lease
 

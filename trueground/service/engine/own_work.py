@@ -12,9 +12,18 @@ from sqlalchemy import ColumnElement, Row, func, select
 from trueground.service.engine import gold
 from trueground.service.engine import queue_sql as sql
 from trueground.service.engine.answering import check_not_empty, content_as_text, problem_of
-from trueground.service.engine.assignment import Assignment, Mine, as_assignment, check_open, own
-from trueground.service.engine.errors import Closed, Invalid, NotYours
-from trueground.service.engine.memory import JobFacts, memory_of
+from trueground.service.engine.assignment import (
+    Assignment,
+    as_assignment,
+    check_editable,
+    check_open,
+    check_unchanged,
+    is_handed_out,
+    own,
+    show_on,
+)
+from trueground.service.engine.errors import Invalid, NotYours
+from trueground.service.engine.memory import memory_of
 from trueground.service.engine.visibility import may_stay
 from trueground.service.store.batches import Batch
 from trueground.service.store.database import Database, now
@@ -46,6 +55,7 @@ class GivenAnswer:
     seconds: float
     submitted_at: datetime
     editable: bool
+    revision: int
 
 
 def save_draft(db: Database, assignment_id: str, worker_id: str, content: Mapping[str, Any], seconds: float) -> None:
@@ -95,8 +105,8 @@ def pause(db: Database, assignment_id: str, worker_id: str) -> None:
     db.batches.run(run)
 
 
-def resume(db: Database, assignment_id: str, worker_id: str) -> Assignment:
-    """Go on with a task that was put aside. Raises :class:`NotYours`, :class:`Closed`."""
+def resume(db: Database, assignment_id: str, worker_id: str, page: str | None = None) -> Assignment:
+    """Go on with a task that was put aside, on this page. Raises :class:`NotYours`, :class:`Closed`."""
 
     def run(batch: Batch) -> Assignment:
         mine = own(db, batch, assignment_id, worker_id)
@@ -107,6 +117,7 @@ def resume(db: Database, assignment_id: str, worker_id: str) -> Assignment:
             # As if the pause had not been: the time between is nobody's work.
             leased_at = mine.leased_at + (batch.now - mine.paused_at)
             batch.change(sql.RESUME, id=mine.id, leased_at=leased_at, expires_at=expires_at)
+        show_on(batch, mine.id, mine.pages, page)
         return as_assignment(own(db, batch, assignment_id, worker_id))
 
     return db.batches.run(run)
@@ -186,16 +197,27 @@ def recent_answers(db: Database, worker_id: str, job_name: str, limit: int = 20)
                 row.seconds,
                 row.submitted_at,
                 editable=_is_editable(row),
+                revision=row.revision,
             )
             for row in connection.execute(query)
         ]
 
 
-def edit_answer(db: Database, assignment_id: str, worker_id: str, content: Mapping[str, Any], seconds: float) -> None:
+def edit_answer(
+    db: Database,
+    assignment_id: str,
+    worker_id: str,
+    content: Mapping[str, Any],
+    seconds: float,
+    revision: int | None = None,
+) -> None:
     """Answer again what one has answered. The first answer stays in the store; the last one counts.
+
+    ``revision``: the one that the worker saw and changed; ``None``: whichever it is, this answer replaces it.
 
     Raises:
         NotYours: no such assignment, or another worker's.
+        Answered: the worker changed it meanwhile, in another tab.
         Closed: it was never answered, or its object has been consolidated.
         Invalid: the content cannot be kept as JSON, is empty, or is none that the job's task type can read.
     """
@@ -206,14 +228,16 @@ def edit_answer(db: Database, assignment_id: str, worker_id: str, content: Mappi
         mine = own(db, batch, assignment_id, worker_id)
         if (problem := problem_of(mine.facts, content)) is not None:
             raise Invalid(problem)
-        _check_editable(batch, mine)
+        check_editable(batch, mine)
         last = batch.one(sql.LAST_REVISION, id=mine.id)
         assert last is not None
-        revision, accepted_at, before = last
+        newest, accepted_at, before = last
+        if check_unchanged(batch, mine, content, newest if revision is None else revision):
+            return
         batch.change(
             sql.KEEP,
             assignment=mine.id,
-            revision=revision + 1,
+            revision=newest + 1,
             **mine.object,
             worker=worker_id,
             content=text,
@@ -228,24 +252,6 @@ def edit_answer(db: Database, assignment_id: str, worker_id: str, content: Mappi
     db.changed.set()
 
 
-def _check_editable(batch: Batch, mine: Mine) -> None:
-    if mine.state != "submitted":
-        raise Closed("not-submitted", "You have not answered this task, or your answer was set aside.")
-    if mine.ended:
-        raise Closed("job-ended", "The job has ended; this answer can no longer be changed.")
-    settled = mine.facts.automated and batch.one(sql.IS_CONSOLIDATED, **mine.object) is not None
-    if settled or _is_handed_out(mine.facts, mine.object_state):
-        raise Closed("consolidated", "The result has been handed on; this answer can no longer be changed.")
-
-
 def _is_editable(row: Row[Any]) -> bool:
     settled = row.auto_accuracy is not None and row.asked_in is not None and row.asked_in < row.iteration
-    return row.ended_at is None and not settled and not _is_handed_out(row, row.state)
-
-
-def _is_handed_out(job: JobFacts | Row[Any], state: str) -> bool:
-    """Whether the object's result left the service already: human loops and streaming jobs do not wait for an end."""
-    if job.kind != "review" and not job.streaming:
-        return False
-    # A gold object looks like the others: if one answer is enough for those, it is too late at once.
-    return job.workers_per_object == 1 if state == "gold" else state != "started"
+    return row.ended_at is None and not settled and not is_handed_out(row, row.state)

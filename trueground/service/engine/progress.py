@@ -10,17 +10,18 @@ from datetime import datetime
 from statistics import median
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Row, Select, exists, func, literal_column, select
+from sqlalchemy import ColumnElement, Connection, Row, Select, bindparam, exists, func, literal_column, select
 
 from trueground.service.engine import tags
 from trueground.service.engine.errors import NotFound, NotYours
 from trueground.service.engine.functions import find_task_type, task_input
-from trueground.service.engine.job_rows import count_states, find_job
+from trueground.service.engine.job_rows import OPEN, count_states, find_job
 from trueground.service.engine.jobs import resource
 from trueground.service.engine.visibility import open_jobs
 from trueground.service.store.database import Database
 from trueground.service.store.tables import (
     ASKED,
+    IS_LEASED,
     answers,
     assignments,
     data_objects,
@@ -48,7 +49,11 @@ class Work:
     """Those that have all their answers."""
     answered_by_me: int
     available: int
-    """Objects this worker could still get now."""
+    """Objects this worker could still get now, with those that they hold."""
+    open: int = 0
+    """Objects that may still get answers, of this worker or others."""
+    held: int = 0
+    """Tasks that this worker has open, or had when they left: not those that are put aside."""
     kind: str = "labeling"
     """``labeling``, or ``review`` for the human loops of a flow definition."""
     priority: int = 0
@@ -98,11 +103,17 @@ class JobProgress:
     workers_per_object: int
     held: int
     """Leases held now."""
+    unanswered: int = 0
+    """Open objects without any answer."""
+    partly: int = 0
+    """Open objects with some of their answers."""
     agreement: float | None = None
     """Krippendorff's alpha or what the task type defines; only from :func:`job_progress`."""
     workers: Sequence[WorkerProgress] = field(default_factory=tuple)
     """Only from :func:`job_progress`."""
     tags: dict[str, str] = field(default_factory=dict)
+    kind: str = "labeling"
+    """``labeling``, or ``review`` for human loops."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,7 +137,9 @@ class TaskView:
 def work_for(db: Database, worker_id: str) -> list[Work]:
     """The open jobs of a worker's teams, the oldest first."""
     with db.read() as connection:
-        return [_work(connection, job, worker_id) for job in connection.execute(open_jobs(worker_id)).all()]
+        found = [_work(connection, job, worker_id) for job in connection.execute(open_jobs(worker_id)).all()]
+    # A flow definition never ends; it is work only while there is something to review.
+    return [work for work in found if work.kind != "review" or work.open]
 
 
 def jobs_overview(db: Database, *, workteam: str | None = None) -> list[JobProgress]:
@@ -220,6 +233,23 @@ def _task_view(row: Row[Any], assignment_id: str) -> TaskView:
     )
 
 
+# All, and those that are no gold objects: what is left to do does not tell of these.
+_HELD = (
+    select(func.count(), func.count().filter(data_objects.c.state != "gold"))
+    .select_from(assignments)
+    .join(
+        data_objects,
+        (data_objects.c.job_id == assignments.c.job_id) & (data_objects.c.position == assignments.c.position),
+    )
+    .where(
+        assignments.c.job_id == bindparam("job"),
+        assignments.c.worker_id == bindparam("worker"),
+        IS_LEASED,
+        assignments.c.paused_at.is_(None),
+    )
+)
+
+
 def _work(connection: Connection, job: Row[Any], worker_id: str) -> Work:
     human = job.request["HumanTaskConfig"]
     counts = count_states(connection, job.id)
@@ -232,6 +262,7 @@ def _work(connection: Connection, job: Row[Any], worker_id: str) -> Work:
         )
     )
     free = select(func.count()).where(data_objects.c.job_id == job.id, data_objects.c.free > literal_column("0"), ~mine)
+    held, counted = connection.execute(_HELD, {"job": job.id, "worker": worker_id}).one()
     me = connection.execute(
         select(job_workers).where(job_workers.c.job_id == job.id, job_workers.c.worker_id == worker_id)
     ).first()
@@ -244,7 +275,9 @@ def _work(connection: Connection, job: Row[Any], worker_id: str) -> Work:
         objects=job.objects - sum(counts.get(state, 0) for state in NOT_ASKED),
         answered=counts.get("answered", 0) + counts.get("written", 0),
         answered_by_me=me.answered if me else 0,
-        available=connection.scalar(free) or 0,
+        available=(connection.scalar(free) or 0) + counted,
+        open=sum(counts.get(state, 0) for state in OPEN),
+        held=held,
         kind=job.kind,
         priority=job.priority,
         paused=(me.pause_reason or "ask who runs the labeling") if me and me.paused_at else None,
@@ -257,6 +290,11 @@ def _progress(connection: Connection, job: Row[Any]) -> JobProgress:
     counts = count_states(connection, job.id)
     given = select(func.count()).where(answers.c.job_id == job.id, answers.c.revision == literal_column("0"))
     held = select(func.count()).where(assignments.c.job_id == job.id, assignments.c.state == literal_column("'leased'"))
+    started = counts.get("started", 0)
+    some = select(func.count()).where(
+        data_objects.c.job_id == job.id, data_objects.c.state == "started", data_objects.c.answers > 0
+    )
+    partly = (connection.scalar(some) or 0) if started else 0
     return JobProgress(
         name=job.name,
         title=human["TaskTitle"],
@@ -277,6 +315,8 @@ def _progress(connection: Connection, job: Row[Any]) -> JobProgress:
         answers_wanted=(job.objects - sum(counts.get(state, 0) for state in NOT_ASKED)) * job.workers_per_object,
         workers_per_object=job.workers_per_object,
         held=connection.scalar(held) or 0,
+        unanswered=started - partly + counts.get("waiting", 0) + counts.get("unprepared", 0),
+        partly=partly,
         tags=tags.get(connection, resource(job.name)),
     )
 

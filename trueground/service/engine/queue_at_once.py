@@ -50,8 +50,9 @@ _LEASE = Statement(f"""
       UPDATE data_objects AS d SET free = d.free - 1, state = 'started'
       FROM chosen WHERE d.job_id = :job AND d.position = chosen.position
     ), leased AS (
-      INSERT INTO assignments (id, job_id, position, worker_id, state, leased_at, expires_at)
-      SELECT :id, :job, position, :worker, 'leased', :now, LEAST(:expires_at, COALESCE(available_until, :expires_at))
+      INSERT INTO assignments (id, job_id, position, worker_id, state, leased_at, expires_at, pages)
+      SELECT :id, :job, position, :worker, 'leased', :now, LEAST(:expires_at, COALESCE(available_until, :expires_at)),
+        :page
       FROM chosen RETURNING expires_at
     )
     SELECT position, line, task_input, expires_at FROM chosen, leased
@@ -89,12 +90,14 @@ def lease(
     assignment_id: str,
     held_at_once: int,
     holding: Collection[str] | None,
+    page: str | None,
 ) -> Steps[tuple[int, str, str | None, datetime] | None]:
     """Lease the next object ahead; its position, line, task input, and until when. ``None`` where it is not so simple.
 
     Args:
         held_at_once: leases that the worker may hold.
-        holding: those that their page knows of; ``None``: whatever they are.
+        holding: those that their pages know of; ``None``: whatever they are.
+        page: the browser page that will show it.
     """
     if batch.waiting or not batch.locks or facts.gold_share is not None or facts.max_objects_out is not None:
         return None
@@ -105,6 +108,7 @@ def lease(
         "id": assignment_id,
         "held_at_once": held_at_once,
         "holding": None if holding is None else list(holding),
+        "page": page,
         "expires_at": min(batch.now + timedelta(seconds=facts.lease_seconds), facts.available_until),
     }
     found = yield holding_off_end(facts.id, alone=False), Question(_LEASE, values)

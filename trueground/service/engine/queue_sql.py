@@ -36,7 +36,7 @@ MOVE_CURSOR = Statement("""
 """)
 
 HELD = Statement("""
-    SELECT id, position, leased_at, expires_at FROM assignments
+    SELECT id, position, leased_at, expires_at, pages FROM assignments
     WHERE worker_id = :worker AND job_id = :job AND state = 'leased' AND paused_at IS NULL AND expires_at > :now
     ORDER BY leased_at
 """)
@@ -83,9 +83,10 @@ TAKE = Statement("""
     UPDATE data_objects SET free = free - 1, state = 'started' WHERE job_id = :job AND position = :position
 """)
 LEASE = Statement("""
-    INSERT INTO assignments (id, job_id, position, worker_id, state, leased_at, expires_at)
-    VALUES (:id, :job, :position, :worker, 'leased', :leased_at, :expires_at)
+    INSERT INTO assignments (id, job_id, position, worker_id, state, leased_at, expires_at, pages)
+    VALUES (:id, :job, :position, :worker, 'leased', :leased_at, :expires_at, :page)
 """)
+SHOWN_ON = Statement("UPDATE assignments SET pages = :pages WHERE id = :id")
 
 # Three rows, each by its whole key, whatever a planner thinks of a job that it knows nothing of yet. As expressions,
 # the assignment's worker and job are compared, but no index over them is taken: it leads through all they ever did.
@@ -97,7 +98,7 @@ FROM_MINE = """
 """
 _MINE = f"""
     SELECT a.state, a.position, a.leased_at, a.expires_at, a.paused_at, a.remaining_seconds,
-      o.state, o.answers, o.wanted, o.declines, w.answered, w.gold_seen, w.gold_right, CAST(o.label AS TEXT)
+      o.state, o.answers, o.wanted, o.declines, w.answered, w.gold_seen, w.gold_right, CAST(o.label AS TEXT), a.pages
     {FROM_MINE}
 """
 MINE = Statement(_MINE + "{FOR UPDATE OF a, o, w SKIP LOCKED}")
@@ -115,6 +116,9 @@ COUNT_ANSWER = Statement("""
 COUNT_WORK = Statement("""
     UPDATE job_workers SET answered = :answered, gold_seen = :gold_seen, gold_right = :gold_right
     WHERE job_id = :job AND worker_id = :worker
+""")
+REVISIONS = Statement("""
+    SELECT CAST(content AS TEXT), submitted_at, revision FROM answers WHERE assignment_id = :id ORDER BY revision
 """)
 LAST_REVISION = Statement("""
     SELECT revision, accepted_at, seconds FROM answers WHERE assignment_id = :id ORDER BY revision DESC LIMIT 1

@@ -53,12 +53,15 @@ def add_person(db: Database, vendor: str, username: str, *, manager: bool = Fals
         accounts.put_in_group(connection, found.id, group_of(vendor), vendor=vendor)
 
 
-def check_job(db: Database, vendor: str, name: str) -> None:
-    """Raise :class:`NotFound` where a labeling job is not this vendor's, as if there were none of the name."""
-    mine = (labeling_jobs.c.name == name) & (labeling_jobs.c.kind == "labeling") & (labeling_jobs.c.workteam == vendor)
+def check_job(db: Database, vendor: str, name: str, kind: str = "labeling") -> None:
+    """Raise :class:`NotFound` where a labeling job is not this vendor's, as if there were none of the name.
+
+    ``kind``: ``labeling``, or ``review`` for the human loops of a flow definition.
+    """
+    mine = (labeling_jobs.c.name == name) & (labeling_jobs.c.kind == kind) & (labeling_jobs.c.workteam == vendor)
     with db.read() as connection:
         if connection.execute(select(labeling_jobs.c.id).where(mine)).first() is None:
-            raise NotFound(f"there is no labeling job {name!r}")
+            raise NotFound(f"there is no {'flow definition' if kind == 'review' else 'labeling job'} {name!r}")
 
 
 def check_vendor(connection: Connection, vendor: str) -> None:

@@ -26,6 +26,7 @@ def install(app: FastAPI, service: Service) -> None:
         pages,
         people,
         queue,
+        reviews,
         static,
         task_api,
         turk,
@@ -33,6 +34,6 @@ def install(app: FastAPI, service: Service) -> None:
 
     errors.install(app, pages.error_page)
     # The most frequent first: a request is compared with one route after the other.
-    for part in (queue, api, task_api, frames, media, oidc, turk, account, people, pages):
+    for part in (queue, api, task_api, frames, media, oidc, turk, account, people, reviews, pages):
         app.include_router(part.router)
     static.install(app)

@@ -9,8 +9,11 @@ from fastapi import APIRouter, Request, Response
 from pydantic import BaseModel, Field
 from starlette.responses import JSONResponse
 
-from trueground.service.engine import job_insight, leasing, progress, statistics
+from trueground.service.engine import job_insight, leasing, progress, reviews, statistics
+from trueground.service.engine.origins import Origin
 from trueground.service.portal.forms import check_sent_by_page
+from trueground.service.portal.queue import PageId
+from trueground.service.portal.reviews import as_json
 from trueground.service.portal.session import (
     CheckedWorkerId,
     HouseManager,
@@ -40,6 +43,13 @@ class Priority(BaseModel):
     """A job's place among others; higher comes first."""
 
     priority: int
+
+
+class LeftPage(BaseModel):
+    """The browser page that no longer shows a task. ``keep``: the worker will come back for it."""
+
+    page: PageId | None = None
+    keep: bool = False
 
 
 @router.post("/session")
@@ -86,6 +96,7 @@ def work(request: Request, worker_id: WorkerId) -> dict[str, Any]:
                 "keywords": list(job.keywords),
                 "available": job.available,
                 "answeredByMe": job.answered_by_me,
+                "held": job.held,
                 "objects": job.objects,
                 "answered": job.answered,
                 "kind": job.kind,
@@ -99,9 +110,13 @@ def work(request: Request, worker_id: WorkerId) -> dict[str, Any]:
 
 
 @router.post("/assignments/{assignment_id}/release", status_code=204)
-def release(request: Request, assignment_id: str, worker_id: CheckedWorkerId) -> None:
-    """Give a task back unanswered."""
-    leasing.release(service_of(request).db, assignment_id, worker_id)
+def release(request: Request, assignment_id: str, worker_id: CheckedWorkerId, left: LeftPage | None = None) -> None:
+    """Give a task back unanswered; or, of a page that is left, only if no other page of the worker shows it."""
+    db = service_of(request).db
+    if left is None or left.page is None:
+        leasing.release(db, assignment_id, worker_id)
+    else:
+        leasing.leave(db, assignment_id, worker_id, left.page, keep=left.keep)
 
 
 @router.get("/jobs")
@@ -132,6 +147,11 @@ def own_statistics(request: Request, worker_id: WorkerId) -> dict[str, Any]:
 
 @router.get("/airflow/task")
 def airflow_task(request: Request, who: HouseManager, dag: str, run: str, task: str, map: str = "-1") -> dict[str, Any]:
-    """What a task in Airflow waits for, for managers; ``{"job": null}`` where it has started no labeling job."""
-    found = job_of_task(service_of(request).db, dag=dag, run=run, task=task, map_index=map)
-    return {"job": asdict(found) if found else None}
+    """What a task in Airflow waits for, for managers; ``{"job": null}`` where it has started no labeling job.
+
+    ``reviews``: the human loops that it started, or, where it started nothing, those of its run.
+    """
+    db = service_of(request).db
+    found = job_of_task(db, dag=dag, run=run, task=task, map_index=map)
+    loops = [] if found else reviews.reviews_of_task(db, Origin(dag, run, task, map))
+    return {"job": asdict(found) if found else None, "reviews": [as_json(one) for one in loops]}

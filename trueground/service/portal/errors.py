@@ -13,6 +13,7 @@ from starlette.exceptions import HTTPException
 from starlette.responses import JSONResponse, RedirectResponse, Response
 
 from trueground.service.engine.errors import (
+    Answered,
     Closed,
     EngineError,
     Invalid,
@@ -86,6 +87,8 @@ def install(app: FastAPI, error_page: ErrorPage) -> None:
         status, name = next((STATUS[kind] for kind in type(error).__mro__ if kind in STATUS), (400, "refused"))
         if isinstance(error, Closed):
             name = error.reason
+        if isinstance(error, Answered) and _wants_json(request):
+            return JSONResponse({"error": name, "message": str(error), "stored": _stored(error)}, status)
         response = answer(request, status, name, str(error))
         if isinstance(error, TooManyTries):
             response.headers["Retry-After"] = str(error.seconds)
@@ -107,6 +110,14 @@ def install(app: FastAPI, error_page: ErrorPage) -> None:
         response = answer(request, error.status_code, "not-found" if error.status_code == 404 else name, message)
         response.headers.update(error.headers or {})
         return response
+
+
+def _stored(error: Answered) -> dict[str, Any]:
+    return {
+        "answerContent": error.content,
+        "submittedAt": error.submitted_at.isoformat(),
+        "editable": error.editable,
+    }
 
 
 def _wants_json(request: Request) -> bool:

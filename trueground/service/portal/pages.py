@@ -7,16 +7,22 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Form, Request
 from starlette.responses import HTMLResponse, RedirectResponse, Response
 
-from trueground.service.engine import job_insight, own_work, progress, statistics
+from trueground.service.engine import holders, job_insight, own_work, progress, reviews, statistics
+from trueground.service.engine.actors import acting
 from trueground.service.engine.errors import TooManyTries
+from trueground.service.engine.jobs import stop_job
 from trueground.service.engine.oidc import oidc_workforces
+from trueground.service.engine.origins import Origin, of_tags
 from trueground.service.engine.progress import JobProgress
 from trueground.service.portal import charts, oidc
+from trueground.service.portal.airflow_links import run_link
 from trueground.service.portal.forms import check_form, form_token
 from trueground.service.portal.rendering import page
+from trueground.service.portal.reviews import reviews_page
 from trueground.service.portal.session import (
     HouseManager,
     JobManager,
+    JobStopper,
     Manager,
     Who,
     WorkerId,
@@ -95,8 +101,10 @@ def work(request: Request, job: str, who: Who, worker_id: WorkerId) -> Response:
 
 @router.get("/jobs")
 def jobs(request: Request, who: Manager) -> Response:
-    """All jobs, for managers."""
-    return page(request, "jobs.html", who, jobs=progress.jobs_overview(service_of(request).db, workteam=who.vendor))
+    """All jobs and reviews, for managers."""
+    db = service_of(request).db
+    found = reviews.reviews_overview(db, workteam=who.vendor)
+    return page(request, "jobs.html", who, jobs=progress.jobs_overview(db, workteam=who.vendor), reviews=found)
 
 
 @router.get("/jobs/{name}")
@@ -115,6 +123,24 @@ def change_priority(
     return RedirectResponse(f"{prefix_of(request)}/jobs/{name}", 303)
 
 
+@router.get("/jobs/{name}/stop")
+def ask_to_stop(request: Request, name: str, who: JobStopper) -> Response:
+    """What would be lost if the job were stopped now, and the question whether it shall be."""
+    found = progress.job_progress(service_of(request).db, name)
+    return page(request, "stop.html", who, job=found, token=form_token(request, who, f"stop {name}"))
+
+
+@router.post("/jobs/{name}/stop")
+def stop(request: Request, name: str, who: JobStopper, token: Annotated[str, Form()]) -> Response:
+    """Stop a job. One that is over already stays as it is."""
+    check_form(request, who, f"stop {name}", token)
+    db = service_of(request).db
+    if progress.job_progress(db, name).status == "InProgress":
+        with acting(actor_of(request, who)):
+            stop_job(db, name)
+    return RedirectResponse(f"{prefix_of(request)}/jobs/{name}", 303)
+
+
 @router.get("/statistics")
 def own_statistics(request: Request, who: Who, worker_id: WorkerId) -> Response:
     """What a worker has done so far."""
@@ -124,21 +150,27 @@ def own_statistics(request: Request, who: Who, worker_id: WorkerId) -> Response:
 
 @router.get("/airflow/task")
 def airflow_task(request: Request, who: HouseManager, dag: str, run: str, task: str, map: str = "-1") -> Response:
-    """What a task in Airflow waits for: the labeling job that carries its tags."""
-    found = job_of_task(service_of(request).db, dag=dag, run=run, task=task, map_index=map)
-    if found is None:
-        return page(request, "no_job.html", who, dag=dag, task=task)
-    return _job_page(request, who, found)
+    """What a task in Airflow waits for: the labeling job that carries its tags, or the human loops it started."""
+    db = service_of(request).db
+    found = job_of_task(db, dag=dag, run=run, task=task, map_index=map)
+    if found is not None:
+        return _job_page(request, who, found)
+    if loops := reviews.reviews_of_task(db, Origin(dag, run, task, map)):
+        return reviews_page(request, who, loops)
+    return page(request, "no_job.html", who, dag=dag, task=task)
 
 
 def _job_page(request: Request, who: Identity, job: JobProgress) -> Response:
-    insight = job_insight.job_insight(service_of(request).db, job.name)
+    db = service_of(request).db
+    insight = job_insight.job_insight(db, job.name)
     return page(
         request,
         "job.html",
         who,
         job=job,
         insight=insight,
+        held=holders.held_in(db, job.name),
+        run=run_link(request, of_tags(job.tags)),
         curve=charts.curve(insight.steps, job.answers_wanted),
         token=form_token(request, who, f"priority {job.name}"),
     )

@@ -10,7 +10,7 @@ from fastapi import APIRouter, BackgroundTasks, Form, Query, Request
 from pydantic import BaseModel, Field
 from starlette.responses import RedirectResponse, Response
 
-from trueground.service.engine import accounts, audit_log, erasure, invitations, pauses
+from trueground.service.engine import accounts, audit_log, erasure, holders, invitations, pauses
 from trueground.service.engine.actors import acting
 from trueground.service.engine.errors import EngineError, Invalid, NotFound
 from trueground.service.portal.forms import check_form, check_sent_by_page, form_token
@@ -113,7 +113,8 @@ def person(request: Request, worker_id: str, who: Admin) -> Response:
     token = form_token(request, who, f"person {worker_id}")
     roles = [role for role in ROLES if found.vendor is None or role != "admin"]
     own = worker_id == who.worker_id
-    return page(request, "person.html", who, person=found, roles=roles, token=token, own=own)
+    held = holders.held_by(service_of(request).db, worker_id)
+    return page(request, "person.html", who, person=found, roles=roles, token=token, own=own, held=held)
 
 
 @router.post("/people/{worker_id}")
@@ -243,6 +244,7 @@ def _people_page(request: Request, who: Identity, status_code: int = 200, **valu
         status_code,
         **{
             "people": accounts.list_workers(db, vendor=who.vendor),
+            "held": holders.held_counts(db),
             "invitations": invitations.list_open(db, vendor=who.vendor),
             "roles": [role for role in may_give(who.kind) if who.vendor is None or role != "admin"],
             "groups": [] if who.vendor else invitations.groups_to_choose(db),

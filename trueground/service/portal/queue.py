@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 from collections.abc import Coroutine
 from itertools import takewhile
-from typing import Any, TypeVar
+from typing import Annotated, Any, TypeVar
 
 from fastapi import APIRouter, Request, Response
 from fastapi.exceptions import RequestValidationError
@@ -28,11 +28,19 @@ router = APIRouter(prefix="/api")
 Model = TypeVar("Model", bound=BaseModel)
 
 
+PageId = Annotated[str, Field(pattern=r"^[0-9a-zA-Z-]{8,64}$")]
+"""What a browser page is known by: anything random that it makes when it is loaded."""
+
+
 class NextTask(BaseModel):
-    """Of which job the next task is to be, any where it is left out; and which tasks the page has already."""
+    """Of which job the next task is to be, any where it is left out; and which tasks the worker's pages have already.
+
+    ``page`` is the page that asks. With it, a task of ``holding`` never comes again.
+    """
 
     job: str | None = Field(None, max_length=63)
     holding: list[str] | None = Field(None, max_length=20)
+    page: PageId | None = None
 
 
 class GivenAnswer(BaseModel):
@@ -52,15 +60,19 @@ async def next_task(request: Request) -> Response:
     """Lease the next task; ``{"assignment": null}`` where nothing is left for this worker now."""
     worker_id = await _worker(request)
     body = await request.body()
-    wanted = _read(NextTask, body) if body.strip() not in (b"", b"null") else NextTask(job=None, holding=None)
+    wanted = _read(NextTask, body if body.strip() not in (b"", b"null") else b"{}")
     db = service_of(request).db
-    lease = await db.batches.run_async(leasing.next_task(db, worker_id, wanted.job, wanted.holding))
+    operation = leasing.next_task(db, worker_id, wanted.job, wanted.holding, wanted.page)
+    lease = await db.batches.run_async(operation)
     return _answer({"assignment": None if lease is None else _task(request, lease)})
 
 
 @router.post("/assignments/{assignment_id}/answer", openapi_extra=_body(GivenAnswer, required=True))
 async def submit(request: Request, assignment_id: str) -> Response:
-    """Keep an answer. When this returns, the answer is on disk; sent again, it changes nothing."""
+    """Keep an answer. When this returns, the answer is on disk; sent again, it changes nothing.
+
+    Another answer to a task that was answered is a conflict (409); the stored one comes with it.
+    """
     worker_id = await _worker(request)
     given = _read(GivenAnswer, await request.body())
     db = service_of(request).db
@@ -122,6 +134,8 @@ def _task(request: Request, lease: assignment.Assignment) -> dict[str, Any]:
             else json.loads(made)
         ),
         "frameUrl": frame_link(request, lease.id, lease.worker_id),
+        "again": lease.again,
+        "openElsewhere": lease.again and bool(lease.pages),
     }
 
 

@@ -21,6 +21,7 @@ STATUS_WORDS = {
     "Failed": "failed",
     "Stopping": "stopping",
     "Stopped": "stopped",
+    "Waiting": "none yet",
 }
 
 
@@ -64,6 +65,7 @@ def _environment() -> Environment:
         "status": lambda value: STATUS_WORDS.get(value, value),
         "seconds": _seconds,
         "duration": _duration,
+        "until": _until,
     }
     environment.filters |= filters
     return environment
@@ -79,6 +81,13 @@ def _age(moment: datetime | None) -> str:
             count = int(seconds // size)
             return f"{count} {unit}{'s' if count > 1 else ''} ago"
     return "just now"
+
+
+def _until(moment: datetime) -> str:
+    """How long until then, and when that is."""
+    seconds = (moment - datetime.now(UTC)).total_seconds()
+    clock = f"{moment:%H:%M}" if seconds < 86_400 else f"{moment:%d %b %Y %H:%M}"
+    return f"{clock} UTC, " + ("now" if seconds <= 0 else f"in {_duration(seconds)}")
 
 
 def _seconds(value: float) -> str:

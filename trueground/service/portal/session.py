@@ -93,6 +93,7 @@ _REFUSED: dict[Right, str] = {
     "see jobs": "this page is for managers",
     "invite": "this page is for managers",
     "pause workers": "this page is for managers",
+    "stop jobs": "this page is for managers",
     "administer": "this page is for admins",
 }
 
@@ -110,6 +111,20 @@ def manager_of_job(
     """A manager who may see the labeling job ``name``. Raises :class:`NotFound` for a vendor's, if it is not theirs."""
     if who.vendor is not None:
         vendors.check_job(service_of(request).db, who.vendor, name)
+    return who
+
+
+def stopper_of_job(name: str, who: Annotated[Identity, Depends(someone_who_may("stop jobs"))]) -> Identity:
+    """A manager of the house, who may stop labeling jobs. Raises :class:`NotFound` for a vendor's."""
+    return of_the_house(who)
+
+
+def manager_of_review(
+    request: Request, name: str, who: Annotated[Identity, Depends(someone_who_may("see jobs"))]
+) -> Identity:
+    """The same for the human loops of the flow definition ``name``."""
+    if who.vendor is not None:
+        vendors.check_job(service_of(request).db, who.vendor, name, kind="review")
     return who
 
 
@@ -191,6 +206,8 @@ Who = Annotated[Identity, Depends(identity)]
 Manager = Annotated[Identity, Depends(someone_who_may("see jobs"))]
 HouseManager = Annotated[Identity, Depends(of_the_house)]
 JobManager = Annotated[Identity, Depends(manager_of_job)]
+ReviewManager = Annotated[Identity, Depends(manager_of_review)]
+JobStopper = Annotated[Identity, Depends(stopper_of_job)]
 Inviter = Annotated[Identity, Depends(someone_who_may("invite"))]
 Admin = Annotated[Identity, Depends(someone_who_may("administer"))]
 WorkerId = Annotated[str, Depends(worker)]

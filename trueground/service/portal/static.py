@@ -19,7 +19,7 @@ BUNDLES = {
             *("page", "pairs", "textract", "moderation"),
         ),
     ),
-    "work.js": ("work", ("net", "outbox", "clock", "tasks", "time", "coming", "acts")),
+    "work.js": ("work", ("net", "outbox", "tabs", "clock", "tasks", "time", "coming", "acts")),
 }
 """Scripts that are put together of the files in a folder, in the order they need each other."""
 KINDS = {".js": "text/javascript; charset=utf-8", ".css": "text/css; charset=utf-8", ".svg": "image/svg+xml"}

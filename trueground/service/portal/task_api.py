@@ -11,12 +11,24 @@ from trueground.service.engine import answering, gold, own_work, progress, visib
 from trueground.service.engine.assignment import Assignment
 from trueground.service.engine.memory import memory_of
 from trueground.service.portal.frames import frame_link
-from trueground.service.portal.queue import GivenAnswer
+from trueground.service.portal.queue import GivenAnswer, PageId
 from trueground.service.portal.session import CheckedWorkerId, WorkerId, service_of
 
 router = APIRouter(prefix="/api")
 
 JobName = Annotated[str, Query(max_length=63)]
+
+
+class OnPage(BaseModel):
+    """The browser page on which a task is shown from now on."""
+
+    page: PageId | None = None
+
+
+class ChangedAnswer(GivenAnswer):
+    """Another answer, and which revision of the one before the worker saw; without it, it replaces any."""
+
+    revision: int | None = Field(None, ge=0, lt=2**31)
 
 
 class Reason(BaseModel):
@@ -51,10 +63,12 @@ def pause(request: Request, assignment_id: str, worker_id: CheckedWorkerId) -> N
 
 
 @router.post("/assignments/{assignment_id}/resume")
-def resume(request: Request, assignment_id: str, worker_id: CheckedWorkerId) -> dict[str, Any]:
+def resume(
+    request: Request, assignment_id: str, worker_id: CheckedWorkerId, where: OnPage | None = None
+) -> dict[str, Any]:
     """Take up a paused task again, with its draft."""
     visibility.check_link(service_of(request).db, assignment_id, worker_id)
-    lease = own_work.resume(service_of(request).db, assignment_id, worker_id)
+    lease = own_work.resume(service_of(request).db, assignment_id, worker_id, where.page if where else None)
     return {"assignment": _open_task(request, lease, worker_id)}
 
 
@@ -95,6 +109,7 @@ def answers(request: Request, worker_id: WorkerId, job: JobName) -> dict[str, An
                 "secondsActive": answer.seconds,
                 "submittedAt": answer.submitted_at.isoformat(),
                 "editable": answer.editable,
+                "revision": answer.revision,
                 "frameUrl": frame_link(request, answer.assignment_id, worker_id),
             }
             for answer in given
@@ -103,9 +118,13 @@ def answers(request: Request, worker_id: WorkerId, job: JobName) -> dict[str, An
 
 
 @router.put("/assignments/{assignment_id}/answer")
-def edit(request: Request, assignment_id: str, worker_id: CheckedWorkerId, given: GivenAnswer) -> dict[str, Any]:
-    """Put another answer in the place of one's own, until the answers are put together."""
-    own_work.edit_answer(service_of(request).db, assignment_id, worker_id, given.answerContent, given.secondsActive)
+def edit(request: Request, assignment_id: str, worker_id: CheckedWorkerId, given: ChangedAnswer) -> dict[str, Any]:
+    """Put another answer in the place of one's own, until the answers are put together.
+
+    Where the answer was changed meanwhile, in another tab, that is a conflict (409).
+    """
+    db = service_of(request).db
+    own_work.edit_answer(db, assignment_id, worker_id, given.answerContent, given.secondsActive, given.revision)
     return {"accepted": True}
 
 

@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 from trueground.service.engine import progress
+from trueground.service.engine.origins import TAG
 from trueground.service.engine.progress import JobProgress
 from trueground.service.store.database import Database
-
-TAG = "trueground:"
-"""Prefix of the tags that Airflow's operators put on their jobs."""
 
 
 def job_of_task(db: Database, *, dag: str, run: str, task: str, map_index: str = "-1") -> JobProgress | None:

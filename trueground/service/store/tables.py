@@ -397,6 +397,8 @@ human_loops = Table(
     Column("failure_code", Text),
     Column("failure_reason", Text),
     Column("output_uri", Text),
+    Column("origin_run", Text, comment="DAG and run in Airflow, as JSON"),
+    Column("origin_task", Text, comment="its task and map index, as JSON"),
     _time("created_at", nullable=False),
     _time("stop_requested_at"),
     _time("ended_at"),
@@ -405,6 +407,7 @@ human_loops = Table(
     Index("human_loops_object", "job_id", "position", unique=True),
     Index("human_loops_flow", "flow_definition", "created_at"),
     Index("human_loops_status", "status"),
+    Index("human_loops_origin", "origin_run", "job_id"),
 )
 
 # A data object that anybody on Mechanical Turk may take: one HIT there.

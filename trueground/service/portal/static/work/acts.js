@@ -83,7 +83,7 @@ function edit(given) {
   if (aside) { aside.clock.stop(); aside.frame.className = 'ahead'; }
   // The seconds of now only: the service adds them to those of the first time.
   const draft = { answerContent: given.answerContent, secondsActive: 0 };
-  show(makeTask({ id: given.assignmentId, frameUrl: given.frameUrl }, { draft, editing: true }));
+  show(makeTask({ id: given.assignmentId, frameUrl: given.frameUrl, revision: given.revision }, { draft, editing: true }));
 }
 
 function stopEditing() {
@@ -93,6 +93,32 @@ function stopEditing() {
   aside = null;
   show(back);
 }
+
+// ---- two answers to one task
+
+let choosing = Promise.resolve();
+
+// Whether the worker wants this answer instead of the one that is stored. One question after the other.
+function chooseAnswer(entry, stored) {
+  choosing = choosing.then(() => askWhich(entry, stored));
+  return choosing;
+}
+
+function askWhich(entry, stored) {
+  const dialog = byId('conflict-dialog');
+  byId('conflict-stored').textContent = inWords(stored.answerContent);
+  byId('conflict-when').textContent = new Date(stored.submittedAt).toLocaleString();
+  byId('conflict-when').dateTime = stored.submittedAt;
+  byId('conflict-given').textContent = inWords(entry.body.answerContent);
+  byId('conflict-replace').hidden = !stored.editable;
+  byId('conflict-final').hidden = stored.editable;
+  dialog.returnValue = '';
+  dialog.showModal();
+  return new Promise((resolve) => {
+    dialog.addEventListener('close', () => resolve(dialog.returnValue === 'replace'), { once: true });
+  });
+}
+byId('conflict-dialog').addEventListener('cancel', (event) => event.preventDefault());
 
 // ---- buttons and keys
 

@@ -12,6 +12,7 @@ let left = Number(root.dataset.left);
 let handedIn = Promise.resolve();   // what was answered or given back is with the service
 let leaving = false;
 let unsaved = 0;      // answers on their way to the service
+let elsewhere = false;   // nothing is left here but what other tabs hold
 
 // ---- getting tasks
 
@@ -37,28 +38,46 @@ function makeTask(assignment, { draft = null, editing = false } = {}) {
   return task;
 }
 
+// The next task. What the worker held before, in a page that was closed or crashed, comes first, as it was left.
 async function fetchTask() {
-  const { content } = await callUntilAnswered('POST', '/api/work/next', { job });
+  const known = [...holding.keys(), ...heldElsewhere()].slice(0, 20);
+  const { content } = await callUntilAnswered('POST', '/api/work/next', { job, page, holding: known });
   const assignment = content.assignment;
-  if (!assignment || (current && current.assignment.id === assignment.id)) return null;
-  return makeTask(assignment);
+  if (!assignment || holding.has(assignment.id)) return null;
+  hold(assignment.id);
+  return makeTask(assignment, { draft: assignment.again ? await draftOf(assignment.id) : null });
 }
 
-// What this worker had begun to fill in before a reload or a crash. Of what they only held, nothing: the page that was
-// left may be giving it back right now.
-async function begunTasks() {
+async function draftOf(id) {
+  const begun = takeBegun(id);
+  if (begun) return begun;
+  const { status, content } = await callUntilAnswered('GET', `/api/assignments/${id}/draft`);
+  return status === 200 ? content.draft : null;
+}
+
+// What this worker held when the last page was closed, reloaded or crashed; not what their other tabs hold.
+async function heldTasks(tabsAnswered) {
   const { status, content } = await callUntilAnswered('GET', `/api/work/held?job=${encodeURIComponent(job)}`);
-  const begun = takeBegun();
-  if (status !== 200) return [];
-  const drafts = content.assignments.map((assignment) => (begun?.id === assignment.id ? begun.draft : assignment.draft));
-  return content.assignments.map((assignment, index) => [assignment, drafts[index]])
-    .filter(([, draft]) => draft).map(([assignment, draft]) => makeTask(assignment, { draft }));
+  if (status !== 200 || !content.assignments.length) return [];
+  await tabsAnswered;
+  const others = heldElsewhere();
+  const left = content.assignments.filter(({ id }) => !others.has(id));
+  const found = [];
+  for (let count = Math.min(2, left.length); count > 0; count -= 1) {
+    const task = await fetchTask();
+    if (task) found.push(task);
+  }
+  // What they had begun to fill in before what was only fetched.
+  return found.sort((one, other) => Number(Boolean(other.restore)) - Number(Boolean(one.restore)));
 }
 
 async function resumedTask(id) {
-  const { status, content } = await callUntilAnswered('POST', `/api/assignments/${id}/resume`, {});
+  const { status, content } = await callUntilAnswered('POST', `/api/assignments/${id}/resume`, { page });
   history.replaceState(null, '', location.pathname);
-  if (status === 200) return makeTask(content.assignment, { draft: content.assignment.draft });
+  if (status === 200) {
+    hold(id);
+    return makeTask(content.assignment, { draft: content.assignment.draft });
+  }
   say(content.message || 'The task could not be taken up again.');
   return null;
 }
@@ -71,6 +90,8 @@ function fetchWhenHandedIn() { return handedIn.then(fetchTask); }
 function show(task) {
   current = task;
   byId('empty').hidden = Boolean(task);
+  if (!task) byId('empty-title').textContent = 'All done here';
+  if (!task) byId('empty-text').textContent = 'There is no task left for you in this job. Thank you!';
   frames.hidden = !task;
   for (const button of document.querySelectorAll('[data-needs-task]')) button.disabled = !task || task.editing;
   document.body.classList.toggle('editing', Boolean(task?.editing));
@@ -88,13 +109,37 @@ function show(task) {
 async function showNext() {
   let task = await ahead;
   ahead = null;
+  if (task && !holding.has(task.assignment.id)) task = null;   // another tab took it
   // Fetched long ago, while the one before took its time: better a fresh one than one that soon runs out.
   if (task && task.expires - serviceNow() < task.wholeTime / 2) {
+    const { id } = task.assignment;
     task.frame.remove();
-    handedIn = handedIn.then(() => callUntilAnswered('POST', `/api/assignments/${task.assignment.id}/release`, {}));
+    handedIn = handedIn.then(() => callUntilAnswered('POST', `/api/assignments/${id}/release`, {})).then(() => letGo(id));
     task = null;
   }
   show(task ?? await fetchWhenHandedIn());
+}
+
+// Another tab has taken a task that is here.
+async function drop(id) {
+  letGo(id);
+  call('POST', `/api/assignments/${id}/release`, { page }).catch(() => {});
+  const task = made.find((item) => item.assignment.id === id && !item.editing && item.frame.isConnected);
+  task?.frame.remove();
+  if (aside === task) aside = null;
+  if (!task || current !== task) return;
+  current = null;
+  task.clock.stop();
+  say('The task that was here is open in another tab now. Here is another one.');
+  await showNext();
+}
+
+// Another tab was closed: what it gives back may be for this one, which has nothing else to do.
+async function othersChanged() {
+  if (!elsewhere || current || leaving) return;
+  elsewhere = false;
+  await wait(ANSWERS_TAKE);
+  if (!current) show(await fetchTask());
 }
 
 function count() {
@@ -108,6 +153,14 @@ async function explainEmpty() {
   const { status, content } = await callUntilAnswered('GET', '/api/work');
   if (status !== 200) return;
   const here = content.jobs.find((item) => item.name === job);
+  // Of what is available, all is held by the worker's own tabs.
+  elsewhere = Boolean(here && !here.paused && here.held > 0 && heldElsewhere().size);
+  if (elsewhere) {
+    byId('empty-title').textContent = 'The rest is open in another tab';
+    byId('empty-text').textContent = 'Your other tabs hold the tasks that are left for you in this job. Go on there, or close them.';
+    left = here.held;
+    count();
+  }
   const other = content.jobs.find((item) => item.name !== job && item.available > 0 && !item.paused);
   if (here?.paused) {
     byId('empty-title').textContent = 'You are paused in this job';
@@ -128,7 +181,9 @@ function handIn(task, method, path, body, trouble) {
   current = null;
   task.clock.stop();
   task.frame.remove();
-  const answered = handedIn.then(() => callUntilAnswered(method, `/api/assignments/${task.assignment.id}/${path}`, body, trouble));
+  const { id } = task.assignment;
+  const answered = handedIn.then(() => callUntilAnswered(method, `/api/assignments/${id}/${path}`, body, trouble))
+    .then((result) => { if (!task.editing) letGo(id); return result; });
   handedIn = answered.catch(() => {});
   if (task.editing) { const back = aside; aside = null; show(back); } else showNext();
   return answered;
@@ -140,7 +195,7 @@ async function submit(task, answerContent) {
   const entry = {
     id: task.assignment.id,
     method: task.editing ? 'PUT' : 'POST',
-    body: { answerContent, secondsActive: task.clock.seconds },
+    body: { answerContent, secondsActive: task.clock.seconds, ...(task.editing ? { revision: task.assignment.revision } : {}) },
   };
   keep(OUTBOX + entry.id, entry);
   if (!task.editing) { done += 1; left -= 1; }
@@ -148,24 +203,36 @@ async function submit(task, answerContent) {
   count();
   performance.mark('submitted');
   const { status, content } = await handIn(task, entry.method, 'answer', entry.body, NOT_SAVED);
-  drop(OUTBOX + entry.id);
   unsaved -= 1;
   if (status < 300) {
     if (!task.editing) done = content.answeredByMe + unsaved;
     say('');
   } else {
     if (!task.editing) done -= 1;
-    say(content.message || 'The answer was not taken.');
+    if (!content.stored) say(content.message || 'The answer was not taken.');
   }
   count();
+  await settle(entry, content);
+}
+
+// An answer that the service has seen leaves the outbox. One that contradicts what is stored stays in it until the
+// worker has chosen: the page may be closed before.
+async function settle(entry, content) {
+  if (content.stored && await chooseAnswer(entry, content.stored)) {
+    const body = { answerContent: entry.body.answerContent, secondsActive: entry.body.secondsActive };
+    const { status, content: changed } = await callUntilAnswered('PUT', `/api/assignments/${entry.id}/answer`, body, NOT_SAVED);
+    if (status >= 300) say(changed.message || 'The answer was not taken.');
+  }
+  forget(OUTBOX + entry.id);
 }
 
 // What an earlier page kept because it could not hand it in.
 async function sendKept() {
   for (const entry of keptAnswers()) {
     const { status, content } = await callUntilAnswered(entry.method, `/api/assignments/${entry.id}/answer`, entry.body, NOT_SAVED);
-    drop(OUTBOX + entry.id);
-    if (status >= 300) say(`An answer from before: ${content.message || 'it was not taken.'}`);
+    if (!content.stored) forget(OUTBOX + entry.id);
+    if (content.stored) settle(entry, content);
+    else if (status >= 300) say(`An answer from before: ${content.message || 'it was not taken.'}`);
     else if (typeof content.answeredByMe === 'number') { done = Math.max(done, content.answeredByMe); count(); }
   }
 }

@@ -37,6 +37,7 @@ setInterval(tick, 1000);
 async function runOut() {
   const task = current;
   current = null;
+  letGo(task.assignment.id);
   task.frame.remove();
   byId('empty-title').textContent = 'The time for this task is over';
   byId('empty-text').textContent = 'It went back to the others, and was not handed in.';
@@ -48,5 +49,5 @@ async function runOut() {
   say('');
   const next = await ahead;
   ahead = null;
-  if (next) { next.frame.remove(); call('POST', `/api/assignments/${next.assignment.id}/release`, {}).catch(() => {}); }
+  if (next) { next.frame.remove(); letGo(next.assignment.id); call('POST', `/api/assignments/${next.assignment.id}/release`, {}).catch(() => {}); }
 }
