@@ -55,6 +55,7 @@ def test_somebody_signs_in_with_their_provider_labels_and_signs_out_of_both(
     with _running_service(settings) as service, mock_provider(f"{service.url}/oauth2/idpresponse") as provider:
         provider.set_user("ada", "labelers")
         sagemaker = service.client()
+        sagemaker.delete_workteam(WorkteamName="annotators")
         sagemaker.create_workforce(WorkforceName="partners", OidcConfig=provider.config)
         team = sagemaker.create_workteam(
             WorkteamName="partners-team",

@@ -37,10 +37,10 @@ from tests.service.running import (
     read_credentials,
     running,
 )
-from trueground.service.engine import accounts, first_start, jobs
+from trueground.service.engine import accounts, first_start, jobs, sign_in_limits
 from trueground.service.security import SecretBox
 from trueground.service.settings import ServiceSettings
-from trueground.service.store.database import Database
+from trueground.service.store.database import Database, now
 from trueground.storage import file_uri
 
 # Of the service, `make test-fast` runs these; all others stand for a part of it each, and `make test` runs them all.
@@ -96,6 +96,13 @@ def shared_service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running
     (folder / "data").mkdir()
     with _running_service(ServiceSettings(home=folder / "home", data_root=folder / "data")) as service:
         yield service
+
+
+@pytest.fixture
+def still_clock(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Stop the clock by which tries to sign in are counted: on a busy machine the waits would be over too soon."""
+    at = now()
+    monkeypatch.setattr(sign_in_limits, "now", lambda: at)
 
 
 @pytest.fixture

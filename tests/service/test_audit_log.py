@@ -9,7 +9,7 @@ import pytest
 from sqlalchemy import delete, select, text, update
 from sqlalchemy.exc import DBAPIError
 
-from tests.service.running import RunningService
+from tests.service.running import REVIEW_TEMPLATE, RunningService
 from trueground.service.engine import accounts, audit_log, keys
 from trueground.service.engine.actors import Actor, acting
 from trueground.service.security import SecretBox
@@ -86,11 +86,11 @@ def test_programs_act_under_the_id_of_their_key(
 ) -> None:
     make_job("animals")
     sagemaker.stop_labeling_job(LabelingJobName="animals")
-    sagemaker.create_workforce(WorkforceName="volunteers")
+    sagemaker.create_human_task_ui(HumanTaskUiName="look", UiTemplate={"Content": REVIEW_TEMPLATE})
     actor = f"key/{service.credentials['aws_access_key_id']}"
     found = audit_log.entries(service.db, actor=actor).items
     assert [(entry.act, entry.resource) for entry in found] == [
-        ("CreateWorkforce", "workforce/volunteers"),
+        ("CreateHumanTaskUi", "human-task-ui/look"),
         ("StopLabelingJob", "labeling-job/animals"),
         ("CreateLabelingJob", "labeling-job/animals"),
     ]

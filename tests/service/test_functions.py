@@ -59,9 +59,7 @@ def test_aws_documents_46_functions_in_12_regions() -> None:
     assert len(DOCUMENTED) == 46 * 12
 
 
-@pytest.mark.parametrize(("region", "account", "name", "kind"), [*DOCUMENTED, *(
-    ("eu-north-1", "111122223333", name, kind) for _, _, name, kind in DOCUMENTED[:46]
-)])  # fmt: skip
+@pytest.mark.parametrize(("region", "account", "name", "kind"), DOCUMENTED)
 def test_each_function_of_aws_means_its_task_type_in_every_region_or_is_refused_by_name(
     region: str, account: str, name: str, kind: Any
 ) -> None:
@@ -111,6 +109,16 @@ def test_a_label_that_is_one_class_is_verified_as_before() -> None:
         for functions in (("PRE-VerificationBoundingBox", None), (None, "ACS-VerificationBoundingBox")):
             with pytest.raises(InputError, match="would not see what they judge"):
                 check_object(*functions, bad, ["right", "wrong"])
+
+
+@pytest.mark.parametrize(("name", "kind"), sorted({(name, kind) for _, _, name, kind in DOCUMENTED}))
+def test_in_another_account_the_name_of_a_function_of_aws_is_one_of_the_requesters_own(name: str, kind: Any) -> None:
+    remote = f"arn:aws:lambda:eu-north-1:111122223333:function:{name}"
+    assert find_task_type(remote) is None and not passes_through(remote)
+    check_function(remote, kind, SETTINGS)
+    assert own_function(remote, SETTINGS) == OwnFunction(remote, "eu-north-1", None)
+    with pytest.raises(Invalid, match=rf"no function '{name}' is registered here"):
+        check_function(LOCAL + name, kind, SETTINGS)
 
 
 def test_a_name_that_aws_does_not_have_is_refused_in_its_accounts() -> None:

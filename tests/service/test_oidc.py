@@ -17,7 +17,7 @@ from sqlalchemy import select
 from starlette.responses import RedirectResponse, Response
 
 from tests.service.oidc_servers import MockProvider, StrictProvider, aws_claims, mock_provider, strict_provider
-from tests.service.running import RunningService
+from tests.service.running import TEAM, RunningService
 from trueground.service.engine import erasure
 from trueground.service.engine.errors import Invalid, SignInRefused
 from trueground.service.engine.oidc import person_of
@@ -29,7 +29,11 @@ WORKFORCE = "partners"
 
 
 def add_workforce(service: RunningService, config: dict[str, Any], name: str = WORKFORCE) -> None:
-    service.client().create_workforce(WorkforceName=name, OidcConfig=config)
+    # There is one workforce in a region: the first one goes, with the team that the fixture has made in it.
+    client = service.client()
+    if any(team["WorkteamName"] == TEAM for team in client.list_workteams()["Workteams"]):
+        client.delete_workteam(WorkteamName=TEAM)
+    client.create_workforce(WorkforceName=name, OidcConfig=config)
 
 
 def add_oidc_team(service: RunningService, name: str, *groups: str) -> str:

@@ -14,6 +14,7 @@ from botocore.exceptions import ClientError
 
 from tests.service.running import RunningService, _running_service, postgresql_database
 from trueground.service.settings import ServiceSettings
+from trueground.service.store.tables import workteams
 
 OIDC = {
     "Issuer": "https://login.example",
@@ -37,6 +38,9 @@ def use(service: RunningService, make_request: Callable[..., dict[str, Any]]) ->
     service.add_worker("ada", password=found["password"])
     client = service.client()
     client.create_labeling_job(**make_request("animals"))
+    # As if the job's team were of no workforce, so that another one can be created.
+    with service.db.write() as connection:
+        connection.execute(workteams.update().values(workforce=None))
     client.create_workforce(
         WorkforceName="w2", OidcConfig={"ClientId": "c", "ClientSecret": found["client secret"], **OIDC}
     )

@@ -20,6 +20,8 @@ from trueground.service.engine.sign_in_limits import ADDRESS, NAME, Try
 from trueground.service.store.database import Database
 from trueground.service.store.tables import sign_in_failures
 
+pytestmark = pytest.mark.usefixtures("still_clock")
+
 
 def fail(db: Database, username: str = "ann", times: int = 1, **where: str | None) -> None:
     for _ in range(times):
@@ -211,9 +213,9 @@ def test_an_unknown_name_takes_as_long_as_a_wrong_password(store: Database) -> N
     accounts.add_worker(store, "ann", "secret")
 
     def seconds(username: str) -> float:
-        start = time.perf_counter()
+        start = time.process_time()
         sessions.sign_in(store, username, "wrong")
-        return time.perf_counter() - start
+        return time.process_time() - start
 
     known, unknown = (min(seconds(name) for _ in range(4)) for name in ("ann", "nobody"))
     assert unknown > known / 3

@@ -45,7 +45,7 @@ def test_another_answer_is_a_conflict_and_the_same_one_is_not(
     lease = take(store, worker, ONE)
     answering.submit_answer(store, lease.id, worker, DOG, 1.0)
     assert answering.submit_answer(store, lease.id, worker, SAME, 3.0).repeated
-    for other in (CAT, {}, {**DOG, "more": 1}, {**DOG, "sure": {"yes": 1, "no": 0}}):
+    for other in (CAT, {**DOG, "more": 1}, {**DOG, "sure": {"yes": 1, "no": 0}}):
         with pytest.raises(Answered) as conflict:
             answering.submit_answer(store, lease.id, worker, other, 1.0)
         assert (conflict.value.content, conflict.value.editable, conflict.value.reason) == (DOG, True, "answered")
@@ -64,7 +64,7 @@ def test_the_first_answer_sent_again_after_a_change_is_no_conflict(
     # A change that is sent again is kept once; one of what the worker no longer sees is a conflict.
     own_work.edit_answer(store, lease.id, worker, CAT, 1.0, revision=0)
     with pytest.raises(Answered) as conflict:
-        own_work.edit_answer(store, lease.id, worker, {"other": 1}, 1.0, revision=0)
+        own_work.edit_answer(store, lease.id, worker, {**CAT, "more": 1}, 1.0, revision=0)
     assert conflict.value.content == CAT
     assert contents(store) == [DOG, CAT]
 

@@ -36,13 +36,20 @@ OIDC = {
 MEMBERS = [{"OidcMemberDefinition": {"Groups": ["nurses"]}}]
 
 
+@pytest.fixture
+def empty(sagemaker: Any) -> Any:
+    """A client of a service whose first workforce has no work team, so that another one can take its place."""
+    sagemaker.delete_workteam(WorkteamName="annotators")
+    return sagemaker
+
+
 def _code(caught: pytest.ExceptionInfo[ClientError]) -> str:
     return str(caught.value.response["Error"]["Code"])
 
 
-def test_the_secret_of_an_oidc_provider_is_kept_encrypted_and_never_shown(service: Any, sagemaker: Any) -> None:
-    sagemaker.create_workforce(WorkforceName="hospital", OidcConfig=OIDC)
-    shown = sagemaker.describe_workforce(WorkforceName="hospital")["Workforce"]
+def test_the_secret_of_an_oidc_provider_is_kept_encrypted_and_never_shown(service: Any, empty: Any) -> None:
+    empty.create_workforce(WorkforceName="hospital", OidcConfig=OIDC)
+    shown = empty.describe_workforce(WorkforceName="hospital")["Workforce"]
     assert shown["OidcConfig"] == {key: value for key, value in OIDC.items() if key != "ClientSecret"}
     assert shown["SubDomain"] == service.url.removeprefix("http://")
     with service.db.read() as connection:
@@ -51,53 +58,51 @@ def test_the_secret_of_an_oidc_provider_is_kept_encrypted_and_never_shown(servic
     assert SecretBox.load(service.settings.home).decrypt(row.client_secret) == "not-for-the-store"
 
 
-def test_a_user_pool_is_kept_for_the_clients_that_name_one(sagemaker: Any) -> None:
+def test_a_user_pool_is_kept_for_the_clients_that_name_one(empty: Any) -> None:
     pool = {"UserPool": "us-east-1_abc", "ClientId": "x"}
-    sagemaker.create_workforce(WorkforceName="pool", CognitoConfig=pool)
-    assert sagemaker.describe_workforce(WorkforceName="pool")["Workforce"]["CognitoConfig"] == pool
+    empty.create_workforce(WorkforceName="pool", CognitoConfig=pool)
+    assert empty.describe_workforce(WorkforceName="pool")["Workforce"]["CognitoConfig"] == pool
     with pytest.raises(ClientError, match="cannot have an OidcConfig too"):
-        sagemaker.update_workforce(WorkforceName="pool", OidcConfig=OIDC)
+        empty.update_workforce(WorkforceName="pool", OidcConfig=OIDC)
 
 
-def test_ranges_of_addresses_are_changed_and_the_rest_stays(sagemaker: Any) -> None:
-    sagemaker.create_workforce(
+def test_ranges_of_addresses_are_changed_and_the_rest_stays(empty: Any) -> None:
+    empty.create_workforce(
         WorkforceName="hospital", OidcConfig=OIDC, SourceIpConfig={"Cidrs": ["203.0.113.0/24", "2001:db8::/32"]}
     )
-    before = sagemaker.describe_workforce(WorkforceName="hospital")["Workforce"]
+    before = empty.describe_workforce(WorkforceName="hospital")["Workforce"]
     assert before["SourceIpConfig"]["Cidrs"] == ["203.0.113.0/24", "2001:db8::/32"]
-    after = sagemaker.update_workforce(WorkforceName="hospital", SourceIpConfig={"Cidrs": []})["Workforce"]
+    after = empty.update_workforce(WorkforceName="hospital", SourceIpConfig={"Cidrs": []})["Workforce"]
     assert after["SourceIpConfig"] == {"Cidrs": []}
     assert after["OidcConfig"] == before["OidcConfig"]
     assert after["LastUpdatedDate"] > before["LastUpdatedDate"]
 
 
-def test_the_provider_cannot_change_below_work_teams(sagemaker: Any, next_second: Callable[[], None]) -> None:
-    sagemaker.create_workforce(WorkforceName="hospital", OidcConfig=OIDC)
+def test_the_provider_cannot_change_below_work_teams(empty: Any, next_second: Callable[[], None]) -> None:
+    empty.create_workforce(WorkforceName="hospital", OidcConfig=OIDC)
     team = {"WorkteamName": "nurses", "WorkforceName": "hospital", "MemberDefinitions": MEMBERS, "Description": "x"}
-    sagemaker.create_workteam(**team)
+    empty.create_workteam(**team)
     changed = {**OIDC, "ClientId": "other", "ClientSecret": "new"}
     with pytest.raises(ClientError, match="has work teams") as caught:
-        sagemaker.update_workforce(WorkforceName="hospital", OidcConfig=changed)
+        empty.update_workforce(WorkforceName="hospital", OidcConfig=changed)
     assert _code(caught) == "ConflictException"
     with pytest.raises(ClientError, match="has work teams") as caught:
-        sagemaker.delete_workforce(WorkforceName="hospital")
+        empty.delete_workforce(WorkforceName="hospital")
     assert _code(caught) == "ResourceInUse"
-    assert sagemaker.delete_workteam(WorkteamName="nurses")["Success"] is True
+    assert empty.delete_workteam(WorkteamName="nurses")["Success"] is True
     next_second()
-    updated = sagemaker.update_workforce(WorkforceName="hospital", OidcConfig=changed)["Workforce"]
+    updated = empty.update_workforce(WorkforceName="hospital", OidcConfig=changed)["Workforce"]
     assert updated["OidcConfig"]["ClientId"] == "other"
-    sagemaker.delete_workforce(WorkforceName="hospital")
+    empty.delete_workforce(WorkforceName="hospital")
     with pytest.raises(ClientError, match="No workforce") as caught:
-        sagemaker.describe_workforce(WorkforceName="hospital")
+        empty.describe_workforce(WorkforceName="hospital")
     assert _code(caught) == "ValidationException"
 
 
-def test_a_work_team_goes_to_the_only_workforce_where_none_is_named(sagemaker: Any) -> None:
-    sagemaker.delete_workteam(WorkteamName="annotators")
-    sagemaker.delete_workforce(WorkforceName="default")
-    sagemaker.create_workforce(WorkforceName="hospital", OidcConfig=OIDC)
-    sagemaker.create_workteam(WorkteamName="nurses", MemberDefinitions=MEMBERS, Description="x")
-    assert sagemaker.describe_workteam(WorkteamName="nurses")["Workteam"]["WorkforceArn"].endswith("/hospital")
+def test_a_work_team_goes_to_the_only_workforce_where_none_is_named(empty: Any) -> None:
+    empty.create_workforce(WorkforceName="hospital", OidcConfig=OIDC)
+    empty.create_workteam(WorkteamName="nurses", MemberDefinitions=MEMBERS, Description="x")
+    assert empty.describe_workteam(WorkteamName="nurses")["Workteam"]["WorkforceArn"].endswith("/hospital")
 
 
 @pytest.mark.parametrize(
@@ -114,6 +119,20 @@ def test_a_workforce_that_cannot_be_honoured_is_refused(sagemaker: Any, members:
         sagemaker.create_workforce(WorkforceName="new", **members)
     assert _code(caught) == "ValidationException"
     assert [one["WorkforceName"] for one in sagemaker.list_workforces()["Workforces"]] == ["default"]
+
+
+def test_there_is_one_workforce_in_a_region(sagemaker: Any) -> None:
+    for _ in range(2):
+        with pytest.raises(ClientError, match="already the workforce 'default'") as caught:
+            sagemaker.create_workforce(WorkforceName="hospital", OidcConfig=OIDC)
+        assert _code(caught) == "ResourceLimitExceeded"
+    sagemaker.delete_workteam(WorkteamName="annotators")
+    sagemaker.create_workforce(WorkforceName="hospital", OidcConfig=OIDC)
+    assert [one["WorkforceName"] for one in sagemaker.list_workforces()["Workforces"]] == ["hospital"]
+    with pytest.raises(ClientError, match="already the workforce 'hospital'"):
+        sagemaker.create_workforce(WorkforceName="default")
+    sagemaker.delete_workforce(WorkforceName="hospital")
+    sagemaker.create_workforce(WorkforceName="volunteers", SourceIpConfig={"Cidrs": ["127.0.0.1/32"]})
 
 
 def test_two_workforces_cannot_have_one_name(sagemaker: Any) -> None:

@@ -19,9 +19,11 @@ TEAMS = "arn:aws:sagemaker:us-east-1:000000000000:workteam/"
 
 
 def test_work_teams_and_workforces_are_made_described_and_listed(service: Any, sagemaker: Any) -> None:
+    sagemaker.delete_workteam(WorkteamName="annotators")
     sagemaker.create_workforce(WorkforceName="volunteers")
     names = [workforce["WorkforceName"] for workforce in sagemaker.list_workforces()["Workforces"]]
-    assert names == ["default", "volunteers"]
+    assert names == ["volunteers"]
+    service.add_team()
     assert sagemaker.describe_workforce(WorkforceName="volunteers")["Workforce"]["Status"] == "Active"
     cognito = {"UserPool": "us-east-1_abc", "UserGroup": "zebra-crew", "ClientId": "x"}
     arn = sagemaker.create_workteam(

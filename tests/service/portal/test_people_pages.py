@@ -142,6 +142,7 @@ def test_one_changes_ones_password_notices_and_signs_out_everywhere(service: Run
         assert here.get("/account").status_code == 303
 
 
+@pytest.mark.usefixtures("still_clock")
 def test_a_password_cannot_be_guessed_on_the_page_of_the_account(service: RunningService) -> None:
     service.add_worker("ann")
     with signed_in(service, "ann") as ann:

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 @loop_operation("StartHumanLoop", not_found="ValidationException")
 def start(service: Service, request: dict[str, Any]) -> dict[str, Any]:
     """Have people review something."""
-    return {"HumanLoopArn": human_loops.start_loop(service.db, service.settings, request)}
+    return {"HumanLoopArn": human_loops.start_loop(service.db, service.settings, request, service.check_template)}
 
 
 @loop_operation("DescribeHumanLoop")

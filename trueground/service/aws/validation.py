@@ -131,6 +131,8 @@ def _check_range(shape: Any, size: int, what: str, value: Any, path: str, proble
 
 
 _EXTENSIONS = {
+    # AWS takes capital letters, whatever its model says.
+    "HumanLoopName": r"[a-zA-Z0-9](-*[a-zA-Z0-9])*",
     # Files of this machine.
     "S3Uri": r"file:///.+",
     # A provider on this machine, for development.

@@ -54,7 +54,7 @@ class OwnFunction:
 
 def find_task_type(function: str | None) -> TaskType | None:
     """The task type of a built-in function's ARN or name; ``None`` for no function, or one that means no task type."""
-    if function is None:
+    if function is None or not _may_be_built_in(function):
         return None
     try:
         return task_type_of_function(function)
@@ -64,7 +64,8 @@ def find_task_type(function: str | None) -> TaskType | None:
 
 def passes_through(function: str | None) -> bool:
     """Whether it is the built-in function that leaves everything as it is."""
-    return function is not None and _name(function) in ("PRE-PassThrough", "ACS-PassThrough")
+    names = ("PRE-PassThrough", "ACS-PassThrough")
+    return function is not None and _may_be_built_in(function) and _name(function) in names
 
 
 def own_function(function: str | None, settings: ServiceSettings) -> OwnFunction | None:
@@ -83,7 +84,7 @@ def check_function(function: str | None, kind: Kind, settings: ServiceSettings) 
     if function is None:
         return
     name, arn = _name(function), _ARN.fullmatch(function)
-    built_in = name[:4] in ("PRE-", "ACS-") and name[4:] in BUILT_IN
+    built_in = name[:4] in ("PRE-", "ACS-") and name[4:] in BUILT_IN and _may_be_built_in(function)
     if built_in and not name.startswith(f"{kind}-"):
         raise Invalid(f"{name} is a function for the other side of the work; one whose name begins with {kind}- fits")
     if built_in and name[4:] in NOT_SHOWN:
@@ -123,6 +124,12 @@ def check_object(
     for task_type in {find_task_type(pre_function), find_task_type(post_function)} - {None}:
         assert task_type is not None
         task_type.check_object(dict(content))
+
+
+def _may_be_built_in(function: str) -> bool:
+    """Whether it can be AWS's own: a bare name, or a function of one of AWS's accounts. Others may use its names."""
+    arn = _ARN.fullmatch(function)
+    return arn is None or arn["account"] in AWS_ACCOUNTS
 
 
 def _name(function: str) -> str:

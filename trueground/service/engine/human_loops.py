@@ -9,8 +9,8 @@ Activation conditions are not looked at here: who starts a loop has decided that
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -18,11 +18,13 @@ from sqlalchemy import Connection, Row, delete, exists, insert, select, update
 from sqlalchemy.exc import IntegrityError
 
 from trueground import strict_json
+from trueground.errors import InputError
 from trueground.service.engine import audit_log, mturk, origins
 from trueground.service.engine.errors import Conflict, Invalid, NotFound
 from trueground.service.engine.flow_definitions import OPEN_LOOPS, find_flow
 from trueground.service.engine.flow_definitions import resource as flow_resource
 from trueground.service.engine.human_task_uis import ui_of_arn
+from trueground.service.engine.loop_output import output_uri
 from trueground.service.engine.pages import Created, Page, created_page
 from trueground.service.engine.public_request import AVAILABILITY_SECONDS as PUBLIC_AVAILABILITY_SECONDS
 from trueground.service.engine.public_request import TEAM as PUBLIC_TEAM
@@ -38,6 +40,9 @@ from trueground.service.store.tables import (
     labeling_jobs,
 )
 
+CheckTemplate = Callable[[str, Mapping[str, Any] | None], None]
+"""Raises :class:`InputError` where a template does not render with a ``task.input``."""
+
 
 @dataclass(frozen=True, slots=True)
 class HumanLoop:
@@ -50,11 +55,16 @@ class HumanLoop:
     failure_code: str | None
     failure_reason: str | None
     output_uri: str | None
+    """Where its output is; of one that goes on, where it will be."""
     created_at: datetime
 
 
-def start_loop(db: Database, settings: ServiceSettings, request: dict[str, Any]) -> str:
+def start_loop(
+    db: Database, settings: ServiceSettings, request: dict[str, Any], check_template: CheckTemplate | None = None
+) -> str:
     """Start a human loop; returns its ARN. Repeated with the same input it changes nothing.
+
+    A loop whose task cannot be rendered is started all the same, as on AWS, and fails at once.
 
     Raises:
         Conflict: there is a loop of that name with another input or flow definition.
@@ -63,20 +73,22 @@ def start_loop(db: Database, settings: ServiceSettings, request: dict[str, Any])
     """
     name, text = request["HumanLoopName"], request["HumanLoopInput"]["InputContent"]
     flow_name = _flow_of(settings, request["FlowDefinitionArn"])
-    _check_content(text)
+    content = _check_content(text)
     digest = hashlib.sha256(text.encode()).hexdigest()
-    _check_public(db, settings, flow_name, request)
+    failure = _check_flow(db, settings, flow_name, request, content, check_template)
     try:
         with db.write() as connection:
             found = _row(connection, name)
             if found is None:
-                _store(connection, settings, flow_name, name, text, digest, request.get("DataAttributes"))
+                _store(connection, settings, flow_name, name, text, digest, request.get("DataAttributes"), failure)
     except IntegrityError:
         # Another process has started a loop of this name meanwhile.
         with db.read() as connection:
             found = _row(connection, name)
         if found is None:
             raise Conflict(f"the human loop {name!r} was started and deleted just now: start it again") from None
+    if failure is not None:
+        db.changed.set()
     if found is not None and (found.input_sha256, found.flow_definition) != (digest, flow_name):
         raise Conflict(f"there is already a human loop {name!r} with another input or flow definition")
     return settings.arn(resource(name))
@@ -85,7 +97,13 @@ def start_loop(db: Database, settings: ServiceSettings, request: dict[str, Any])
 def describe_loop(db: Database, settings: ServiceSettings, name: str) -> HumanLoop:
     """One human loop. Raises :class:`NotFound`."""
     with db.read() as connection:
-        return _loop(settings, _find(connection, name))
+        row = _find(connection, name)
+        loop = _loop(settings, row)
+        if row.status not in OPEN_LOOPS:
+            return loop
+        # As on AWS, it is known from the beginning where the output will be.
+        request = connection.scalar(select(labeling_jobs.c.request).where(labeling_jobs.c.id == row.job_id))
+    return replace(loop, output_uri=output_uri(row, request or {}))
 
 
 def list_loops(
@@ -172,27 +190,45 @@ def _flow_of(settings: ServiceSettings, arn: str) -> str:
     return name
 
 
-def _check_content(text: str) -> None:
+def _check_content(text: str) -> dict[str, Any]:
     try:
         content = strict_json.loads(text)
     except (ValueError, RecursionError) as error:
         raise Invalid(f"HumanLoopInput.InputContent is not JSON: {error}") from None
     if not isinstance(content, dict):
         raise Invalid("HumanLoopInput.InputContent must be a JSON object: its keys are what the template can name")
+    return content
 
 
-def _check_public(db: Database, settings: ServiceSettings, flow_name: str, request: dict[str, Any]) -> None:
-    """For a loop that would be new: whether the public workforce may see it and can be paid, if it is asked."""
+def _check_flow(
+    db: Database,
+    settings: ServiceSettings,
+    flow_name: str,
+    request: dict[str, Any],
+    content: dict[str, Any],
+    check_template: CheckTemplate | None,
+) -> str | None:
+    """For a loop that would be new: why its task cannot be rendered, if it cannot.
+
+    Raises :class:`Invalid` where the public workforce is asked, and may not see it or cannot be paid.
+    """
     with db.read() as connection:
         flow = connection.execute(
-            select(labeling_jobs.c.workteam, labeling_jobs.c.request)
+            select(labeling_jobs.c.workteam, labeling_jobs.c.request, labeling_jobs.c.template)
             .join(flow_definitions, flow_definitions.c.job_id == labeling_jobs.c.id)
             .where(flow_definitions.c.name == flow_name)
         ).first()
-        if flow is None or flow.workteam != PUBLIC_TEAM or _row(connection, request["HumanLoopName"]) is not None:
-            return
-    check_public_loop(request)
-    mturk.check_funds(settings, flow.request, flow.request["HumanTaskConfig"]["NumberOfHumanWorkersPerDataObject"])
+        if flow is None or _row(connection, request["HumanLoopName"]) is not None:
+            return None
+    if flow.workteam == PUBLIC_TEAM:
+        check_public_loop(request)
+        mturk.check_funds(settings, flow.request, flow.request["HumanTaskConfig"]["NumberOfHumanWorkersPerDataObject"])
+    if check_template is not None:
+        try:
+            check_template(flow.template, content)
+        except InputError as error:
+            return f"Task failed to render: {error}"[:1024]
+    return None
 
 
 def _store(
@@ -203,6 +239,7 @@ def _store(
     text: str,
     digest: str,
     attributes: Mapping[str, Any] | None,
+    failure: str | None,
 ) -> None:
     query = (
         select(flow_definitions.c.request, flow_definitions.c.status, labeling_jobs.c.id, labeling_jobs.c.objects)
@@ -224,8 +261,10 @@ def _store(
             job_id=flow.id,
             position=flow.objects,
             line=text,
-            state="waiting",
-            free=human["TaskCount"],
+            # What failed already ends as such in a moment.
+            state="failed" if failure else "waiting",
+            failure_reason=failure,
+            free=0 if failure else human["TaskCount"],
             answers=0,
             wanted=human["TaskCount"],
             returned=False,

@@ -18,6 +18,7 @@ from trueground.service.engine.pages import Created, Page, created_page
 from trueground.service.settings import ServiceSettings
 from trueground.service.store.database import Database, now
 from trueground.service.store.tables import human_task_uis
+from trueground.tasks import task_types
 from trueground.template_check import check_template, reject_errors
 
 AWS_UI = re.compile(r"arn:aws[a-z-]*:sagemaker:[a-z0-9-]+:394669845002:human-task-ui/(\w+)")
@@ -99,8 +100,8 @@ def refuse_aws_ui(arn: str, member: str) -> None:
     found = AWS_UI.fullmatch(arn)
     if found is not None:
         raise Invalid(
-            f"{member} cannot be honoured: AWS's own user interface {found[1]} is not here; "
-            "bring a template of your own"
+            f"{member} is not supported: AWS's own user interface {found[1]} and its task type are not offered here; "
+            f"the task types that are offered: {', '.join(sorted(task_types()))}"
         )
 
 

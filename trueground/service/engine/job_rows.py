@@ -9,6 +9,7 @@ from typing import Any
 from sqlalchemy import Connection, Row, case, func, select
 
 from trueground.service.engine.errors import NotFound
+from trueground.service.engine.part_answered import missing_answers
 from trueground.service.store.tables import answers, data_objects, labeling_jobs
 
 EXPIRED = "The data object expired: nobody answered it within the task availability lifetime"
@@ -61,6 +62,7 @@ def has_objects(connection: Connection, job_id: int, condition: Any) -> bool:
 
 
 def already_labeled(content: Mapping[str, Any], attribute: str) -> bool:
-    """Whether a data object came with this label (one that failed before is asked again)."""
+    """Whether a data object came with this label. One that failed before, or misses answers, is asked again."""
     metadata = content.get(f"{attribute}-metadata")
-    return attribute in content and not (isinstance(metadata, dict) and "failure-reason" in metadata)
+    failed = isinstance(metadata, dict) and "failure-reason" in metadata
+    return attribute in content and not failed and not missing_answers(content, attribute)

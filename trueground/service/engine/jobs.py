@@ -23,6 +23,7 @@ from trueground.service.engine.job_request import JobPlan, check_request
 from trueground.service.engine.job_rows import already_labeled, count_states, find_job
 from trueground.service.engine.manifest import Line, read_lines
 from trueground.service.engine.pages import Page, page_of
+from trueground.service.engine.part_answered import missing_answers
 from trueground.service.engine.preparation import must_be_prepared
 from trueground.service.engine.public_request import TEAM as PUBLIC_TEAM
 from trueground.service.engine.public_workers import create_public_team
@@ -433,5 +434,7 @@ def _rows(job_id: int, plan: JobPlan, lines: Iterator[Line], people: int) -> Ite
             people -= 1
         else:
             state = "withheld"
-        free = plan.workers_per_object if state == "waiting" else 0
-        yield job_id, position, line.text, state, free, 0, plan.workers_per_object, False
+        # Of what an earlier job could not finish, only the rest is asked for.
+        missing = missing_answers(line.content, plan.attribute) or plan.workers_per_object
+        wanted = min(plan.workers_per_object, missing)
+        yield job_id, position, line.text, state, wanted if state == "waiting" else 0, 0, wanted, False

@@ -96,7 +96,7 @@ class LoopEnds(Background):
         uri = None
         found = next(iter(read_objects(self._db, loop.job_id, self._settings.region, [loop.position])))
         if end.with_output and found.answers:
-            uri = output_uri(loop)
+            uri = output_uri(loop, loop.request)
             self._storage.write_bytes(uri, output_bytes(self._settings, loop, found))
         with self._db.write() as connection:
             # The queue holds the job's row while it changes an object, so nothing moves below this.

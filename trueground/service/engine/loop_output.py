@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from typing import Any
 
 from sqlalchemy import Row
@@ -15,12 +16,9 @@ from trueground.service.settings import ServiceSettings
 from trueground.tasks.base import Answer
 
 
-def output_uri(loop: Row[Any]) -> str:
-    """Where it is: below the time at which the loop was started.
-
-    ``loop`` has the columns of the loop and the ``request`` of what its tasks are taken from.
-    """
-    base = loop.request["OutputConfig"]["S3OutputPath"]
+def output_uri(loop: Row[Any], request: Mapping[str, Any]) -> str:
+    """Where it is: below the time at which the loop was started. ``request``: of what its tasks are taken from."""
+    base = request["OutputConfig"]["S3OutputPath"]
     return paths.join(
         base, loop.flow_definition, loop.created_at.strftime("%Y/%m/%d/%H/%M/%S"), loop.name, "output.json"
     )

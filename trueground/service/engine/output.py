@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any, cast
 from urllib.parse import unquote
@@ -16,6 +16,7 @@ from urllib.parse import unquote
 from sqlalchemy import Row, select
 
 from trueground import storage as paths
+from trueground.service.engine import part_answered
 from trueground.service.engine.functions import find_task_type, own_function, passes_through
 from trueground.service.engine.output_files import ArrayFile, file_time, milliseconds, to_json
 from trueground.service.engine.output_rows import DataObject, read_objects
@@ -194,7 +195,10 @@ class Output:
         created = self.time.replace(tzinfo=None)
 
         def usable(found: DataObject) -> list[Answer]:
-            return [answer for answer in found.answers if task_type.can_parse(answer.content, categories)]
+            mine = {answer.worker_id for answer in found.answers}
+            earlier = (answer for answer in self._earlier(found) if answer.worker_id not in mine)
+            given = (*(replace(answer, object_id=str(found.position)) for answer in earlier), *found.answers)
+            return [answer for answer in given if task_type.can_parse(answer.content, categories)]
 
         everything = (answer for found in objects for answer in usable(found))
         consolidate = task_type.consolidator(everything, categories)
@@ -208,18 +212,26 @@ class Output:
 
         return label
 
+    def _earlier(self, found: DataObject) -> Iterator[Answer]:
+        """The answers that an earlier job got for an object that it could not finish."""
+        if part_answered.WANTED not in found.line:
+            return iter(())
+        return part_answered.earlier_answers(self.storage, json.loads(found.line), self.attribute)
+
     def _passed_through(self, found: DataObject) -> Keys | None:
         if not found.answers:
             return None
         annotations = [annotation(answer) for answer in found.answers]
-        return {self.attribute: {"annotations": annotations}, f"{self.attribute}-metadata": self.custom_metadata()}
+        return {self.attribute: {"annotations": annotations}, f"{self.attribute}-metadata": self._with_reference(found)}
 
     def _reference(self, found: DataObject) -> Keys | None:
         """Without a function that consolidates, a label is empty and its metadata leads to the answers."""
         if not found.answers:
             return None
-        metadata = {**self.custom_metadata(), "worker-response-ref": self._response_uri(found)}
-        return {self.attribute: {}, f"{self.attribute}-metadata": metadata}
+        return {self.attribute: {}, f"{self.attribute}-metadata": self._with_reference(found)}
+
+    def _with_reference(self, found: DataObject) -> dict[str, Any]:
+        return {**self.custom_metadata(), "worker-response-ref": self._response_uri(found)}
 
     def line(self, found: DataObject) -> str:
         """The line of a labeled object in the output manifest."""
@@ -240,7 +252,13 @@ class Output:
                     "creation-date": _creation_date(self.time),
                 }
             }
-        return to_json(content | keys)
+        metadata = keys.get(f"{self.attribute}-metadata")
+        if found.state != "failed" and 0 < len(found.answers) < found.wanted and isinstance(metadata, dict):
+            marked = part_answered.mark(metadata, found, self.attribute, self._response_uri(found))
+            keys = {**keys, f"{self.attribute}-metadata": marked}
+        # The label stands before its metadata: some readers take the last key for these.
+        label = {self.attribute: keys[self.attribute]} if self.attribute in keys else {}
+        return to_json(content | label | keys)
 
     def _response_uri(self, found: DataObject) -> str:
         assert found.answered_at is not None

@@ -56,6 +56,8 @@ class DataObject:
     """Who gave them."""
     answered_at: datetime | None
     """When the last of them first came; edits do not change it."""
+    wanted: int
+    """How many answers complete it."""
     iteration: int
     """The round of automated labeling in which people were asked; 1 without rounds."""
 
@@ -74,6 +76,7 @@ def read_objects(
             data_objects.c.state,
             data_objects.c.failure_reason,
             data_objects.c.label,
+            data_objects.c.wanted,
             data_objects.c.iteration,
         )
         .where(
@@ -151,6 +154,7 @@ def _object(row: Any, given: list[Row[Any]], region: str) -> DataObject:
             for answer in last
         ),
         identities=tuple(WorkerIdentity(answer.source, answer.issuer, answer.subject) for answer in last),
+        wanted=row.wanted,
         iteration=row.iteration or 1,
         answered_at=max((answer.submitted_at for answer in first), default=None),
     )

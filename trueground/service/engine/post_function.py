@@ -124,7 +124,7 @@ def _keep(output: Output, outcomes: Mapping[int, Keys | str]) -> None:
     metadata = f"{output.attribute}-metadata"
     this = (data_objects.c.job_id == output.job.id) & (data_objects.c.position == bindparam("at"))
     labeled = [
-        {"at": position, "label": {metadata: output.custom_metadata(), **keys}}
+        {"at": position, "label": {**keys, metadata: keys.get(metadata, output.custom_metadata())}}
         for position, keys in outcomes.items()
         if not isinstance(keys, str)
     ]

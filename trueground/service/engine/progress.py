@@ -105,6 +105,8 @@ class JobProgress:
     """Leases held now."""
     unanswered: int = 0
     """Open objects without any answer."""
+    part_answered: int = 0
+    """Labeled objects with fewer answers than were asked for."""
     partly: int = 0
     """Open objects with some of their answers."""
     agreement: float | None = None
@@ -317,8 +319,20 @@ def _progress(connection: Connection, job: Row[Any]) -> JobProgress:
         held=connection.scalar(held) or 0,
         unanswered=started - partly + counts.get("waiting", 0) + counts.get("unprepared", 0),
         partly=partly,
+        part_answered=_part_answered(connection, job),
         tags=tags.get(connection, resource(job.name)),
     )
+
+
+def _part_answered(connection: Connection, job: Row[Any]) -> int:
+    if job.ended_at is None:
+        return 0
+    some = select(func.count()).where(
+        data_objects.c.job_id == job.id,
+        data_objects.c.state.in_(("answered", "written")),
+        data_objects.c.answers < data_objects.c.wanted,
+    )
+    return connection.scalar(some) or 0
 
 
 def _workers(connection: Connection, job_id: int) -> tuple[WorkerProgress, ...]:

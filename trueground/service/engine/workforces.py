@@ -8,11 +8,11 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, Row, delete, func, insert, select, update
+from sqlalchemy import Connection, Row, delete, func, insert, select, text, update
 from sqlalchemy.exc import IntegrityError
 
 from trueground.service.engine import audit_log, tags
-from trueground.service.engine.errors import Conflict, InUse, Invalid, NotFound
+from trueground.service.engine.errors import Conflict, InUse, Invalid, LimitExceeded, NotFound
 from trueground.service.engine.oidc_provider import ENDPOINTS, check_address
 from trueground.service.engine.pages import Page, named_page
 from trueground.service.security import SecretBox
@@ -55,6 +55,7 @@ def create_workforce(db: Database, settings: ServiceSettings, secrets: SecretBox
 
     Raises:
         InUse: there is a workforce of that name.
+        LimitExceeded: there is another one that is in use; as on AWS, there is one in a region.
         Invalid: a member cannot be honoured.
     """
     _check(request)
@@ -66,6 +67,7 @@ def create_workforce(db: Database, settings: ServiceSettings, secrets: SecretBox
         with db.write() as connection:
             if connection.execute(select(workforces.c.name).where(workforces.c.name == name)).first() is not None:
                 raise InUse(f"there is already a workforce {name!r}")
+            _make_room(connection, name)
             connection.execute(
                 insert(workforces).values(
                     name=name, **_stored(request, {}, None, secrets), created_at=created, updated_at=created
@@ -148,6 +150,21 @@ def delete_workforce(db: Database, name: str) -> None:
             audit_log.record(connection, act="DeleteWorkforce", resource=f"workforce/{name}")
     except IntegrityError:
         raise InUse(f"the workforce {name!r} has got a work team just now") from None
+
+
+def _make_room(connection: Connection, name: str) -> None:
+    """There is one private workforce in a region. The one that is there from the beginning goes if nobody used it."""
+    if connection.dialect.name == "postgresql":
+        # One after the other, so that two at once cannot both be the first.
+        connection.execute(text("LOCK TABLE workforces IN SHARE ROW EXCLUSIVE MODE"))
+    for row in connection.execute(select(workforces)).all():
+        if row.name != DEFAULT_WORKFORCE or row.request or _has_workteams(connection, row.name):
+            raise LimitExceeded(
+                f"there is already the workforce {row.name!r}, and there can be one private workforce in a region: "
+                f"make work teams in it, or delete it and its work teams before {name!r} is created"
+            )
+        connection.execute(update(workteams).where(workteams.c.workforce == row.name).values(workforce=None))
+        connection.execute(delete(workforces).where(workforces.c.name == row.name))
 
 
 def workforce_for(connection: Connection, name: str | None) -> str:
