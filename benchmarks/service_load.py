@@ -34,15 +34,11 @@ class Connection:
 
     async def send(self, method: str, path: str, content: Any = None) -> tuple[int, Any, list[str]]:
         """Send a request; gives the status, the JSON of the answer, and the cookies it sets."""
-        if self._streams is None or self._streams[0].at_eof():
-            # Servers close connections that nobody used for some seconds, as while the others sign in.
-            self._streams = await asyncio.open_connection(self._host, self._port)
-        reader, writer = self._streams
         body = b"" if content is None else json.dumps(content).encode()
         kind = "Content-Type: application/json\r\n" if body else ""
         head = f"{method} {path} HTTP/1.1\r\nHost: {self._host}:{self._port}\r\n{kind}Content-Length: {len(body)}\r\n"
-        writer.write(f"{head}{self.headers}\r\n".encode() + body)
-        first = await reader.readline()
+        message = f"{head}{self.headers}\r\n".encode() + body
+        first, reader, writer = await self._begin(message)
         if not first:
             raise RuntimeError(f"{method} {path}: the server closed the connection")
         status = int(first.split()[1])
@@ -63,6 +59,29 @@ class Connection:
         if status >= 500:
             raise Failed(f"{method} {path}: {status} {answer[:200]!r}")
         return status, json.loads(answer) if answer else None, cookies
+
+    async def _begin(self, message: bytes) -> tuple[bytes, asyncio.StreamReader, asyncio.StreamWriter]:
+        """Send a request and wait for the first line of its answer; empty where the server closed the connection.
+
+        Servers close connections that nobody used for some seconds, as while the others sign in, and may do so just
+        when the next request comes. As a browser does, it is then sent once more over a new connection.
+        """
+        while True:
+            used = self._streams is not None
+            if self._streams is None:
+                self._streams = await asyncio.open_connection(self._host, self._port)
+            reader, writer = self._streams
+            try:
+                writer.write(message)
+                first = await reader.readline()
+            except ConnectionError:
+                first = b""
+            if first:
+                return first, reader, writer
+            writer.close()
+            self._streams = None
+            if not used:
+                return first, reader, writer
 
 
 @dataclass

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import os
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,7 +14,7 @@ from trueground.errors import AccessError
 from trueground.storage import Storage
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from logging import Logger
 
     from trueground.crowd_elements import CrowdElement
 
@@ -54,6 +56,15 @@ class HumanLoopHook(AwsBaseHook):
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         kwargs["client_type"] = "sagemaker-a2i-runtime"
         super().__init__(*args, **kwargs)
+
+
+def log_warnings(log: Logger, response: Mapping[str, Any]) -> None:
+    """Write what a labeling service warned of when it created something to the task's log. AWS warns of nothing."""
+    headers = response.get("ResponseMetadata", {}).get("HTTPHeaders", {})
+    for text in json.loads(headers.get("x-trueground-warnings", "[]")):
+        # The template was checked before it was sent.
+        if not text.startswith("Template, "):
+            log.warning("%s", text)
 
 
 def data_root() -> str:

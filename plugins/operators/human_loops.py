@@ -6,6 +6,7 @@ They work on Amazon A2I and on Trueground's service alike, each safe to repeat.
 from __future__ import annotations
 
 import itertools
+import logging
 import time
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
@@ -16,7 +17,7 @@ from airflow.sdk.exceptions import AirflowFailException
 from botocore.config import Config
 from botocore.exceptions import ClientError
 
-from operators.connections import HumanLoopHook, LabelingServiceHook, storage_of
+from operators.connections import HumanLoopHook, LabelingServiceHook, log_warnings, storage_of
 from operators.labeling_job import LabelingJobLink, team_arn
 from trueground import strict_json
 from trueground.errors import InputError
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
 
 START_LOOKS, START_PAUSE = 60, 2.0
 """How often, and every how many seconds, a flow definition is looked at until it is active."""
+log = logging.getLogger(__name__)
 ORIGIN_HEADER = "X-Trueground-Origin"
 NOT_FOUND = ("ResourceNotFound", "ResourceNotFoundException")
 
@@ -324,7 +326,7 @@ def _find_or_create(
         if error.response["Error"]["Code"] not in NOT_FOUND:
             raise
     try:
-        create(**{member: name}, **request)
+        log_warnings(log, create(**{member: name}, **request))
     except ClientError as error:
         # Another task has made it meanwhile.
         if error.response["Error"]["Code"] != "ResourceInUse":

@@ -10,7 +10,7 @@ from airflow.sdk import BaseOperator, BaseOperatorLink
 from airflow.sdk.exceptions import AirflowFailException
 
 from operators.base import ProjectOperator
-from operators.connections import TEMPLATES_FOLDER, LabelingServiceHook
+from operators.connections import TEMPLATES_FOLDER, LabelingServiceHook, log_warnings
 from operators.triggers import OVER, LabelingJobTrigger
 
 if TYPE_CHECKING:
@@ -125,8 +125,9 @@ class LabelingJobOperator(ProjectOperator):
             name = first_name if attempt == 1 else f"{first_name[:60]}-{attempt}"
             job = _describe(hook.conn, name)
             if job is None:
-                hook.conn.create_labeling_job(**{**request, "LabelingJobName": name})
+                created = hook.conn.create_labeling_job(**{**request, "LabelingJobName": name})
                 self.log.info("created labeling job %s", name)
+                log_warnings(self.log, created)
                 return name
             if not same_work(request, job):
                 raise AirflowFailException(

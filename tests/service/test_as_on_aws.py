@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
+import httpx
 import pytest
 from botocore.config import Config
 from botocore.exceptions import ClientError
@@ -144,6 +145,36 @@ def test_only_functions_of_aws_accounts_are_built_in(service: RunningService, si
         value = {"AnnotationConsolidationLambdaArn": own + "ACS-ImageMultiClass"}
     with pytest.raises(ClientError, match="ImageMultiClass"):
         service.client().create_labeling_job(**_job_request(service.data_root, "foreign", **{side: value}))
+
+
+def test_a_team_that_is_too_small_is_warned_of_and_the_job_is_created_all_the_same(service: RunningService) -> None:
+    team = service.add_team("small")
+    for name in ("ada-small", "bob-small"):
+        service.add_worker(name, team="small")
+    answer = service.client().create_labeling_job(**_job_request(service.data_root, "few", workers=5, WorkteamArn=team))
+    (text,) = json.loads(answer["ResponseMetadata"]["HTTPHeaders"]["x-trueground-warnings"])
+    assert "5 answers per object" in text and "small had 2 members" in text and "until 3 more join" in text
+    service.add_worker("max-few", role="manager", team=None)
+    client = httpx.Client(base_url=service.url)
+    client.post("/api/session", json={"username": "max-few", "password": "secret"}).raise_for_status()
+    assert "small had 2 members" in client.get("/jobs/few").text
+    assert client.get("/api/jobs/few").json()["insight"]["warnings"] == [text]
+    # A job for reviewers counts these only; as many people as are asked for are enough.
+    service.add_worker("rita-small", team="small", role="reviewer")
+    tags = [{"Key": "trueground:role", "Value": "reviewer"}]
+    answer = service.client().create_labeling_job(
+        **_job_request(service.data_root, "checks", workers=2, WorkteamArn=team, Tags=tags)
+    )
+    assert "had 1 member when" in answer["ResponseMetadata"]["HTTPHeaders"]["x-trueground-warnings"]
+    answer = service.client().create_labeling_job(
+        **_job_request(service.data_root, "enough", workers=3, WorkteamArn=team)
+    )
+    assert "x-trueground-warnings" not in answer["ResponseMetadata"]["HTTPHeaders"]
+    sagemaker = service.client()
+    request = _flow_request(service, sagemaker, "few-reviews", 4, WorkteamArn=team)
+    answer = sagemaker.create_flow_definition(**request)
+    assert "had 3 members" in answer["ResponseMetadata"]["HTTPHeaders"]["x-trueground-warnings"]
+    assert "had 3 members" in client.get("/reviews/few-reviews").text
 
 
 def test_the_message_about_aws_own_interfaces_advises_what_is_accepted(service: RunningService) -> None:

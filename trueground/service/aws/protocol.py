@@ -21,7 +21,7 @@ from trueground.service.aws.registry import OPERATIONS, Operation
 from trueground.service.aws.serialize import serialize
 from trueground.service.aws.signature import SignedRequest, once, verify
 from trueground.service.aws.validation import parse_input
-from trueground.service.engine import keys
+from trueground.service.engine import keys, warnings
 from trueground.service.engine.actors import Actor, acting
 from trueground.service.store.database import now
 
@@ -118,7 +118,9 @@ async def serve(
         return result
 
     try:
-        return respond(200, await run_in_threadpool(handle, await read_request(request, limit)), media_type)
+        with warnings.collecting() as given:
+            content = await run_in_threadpool(handle, await read_request(request, limit))
+        return respond(200, content, media_type, warnings.header(given))
     except AwsError as error:
         return refuse(error)
 

@@ -25,6 +25,7 @@ from trueground.service.engine.public_request import TEAM as PUBLIC_TEAM
 from trueground.service.engine.public_request import check_public_flow, is_public
 from trueground.service.engine.public_workers import create_public_team
 from trueground.service.engine.teams import workteam_of_arn
+from trueground.service.engine.warnings import too_few_people, warn
 from trueground.service.settings import ServiceSettings
 from trueground.service.store.database import Database, now
 from trueground.service.store.tables import flow_definitions, human_loops, labeling_jobs
@@ -202,6 +203,9 @@ def _make_queue(
     kept = {"HumanTaskConfig": task, "OutputConfig": request["OutputConfig"]}
     if "HumanLoopRequestSource" in request:
         kept["HumanLoopRequestSource"] = request["HumanLoopRequestSource"]
+    people = (
+        [] if team == PUBLIC_TEAM else too_few_people(connection, team, human["TaskCount"], tags.of_request(request))
+    )
     job_id: int = connection.execute(
         insert(labeling_jobs)
         .values(
@@ -217,6 +221,7 @@ def _make_queue(
             categories=[],
             label_config={},
             objects=0,
+            warnings=warn(people),
             created_at=at,
             modified_at=at,
             available_until=NEVER,

@@ -40,7 +40,7 @@ from trueground.service.store.tables import (
     labeling_jobs,
 )
 
-CheckTemplate = Callable[[str, Mapping[str, Any] | None], None]
+CheckTemplate = Callable[[str, Mapping[str, Any] | None], object]
 """Raises :class:`InputError` where a template does not render with a ``task.input``."""
 
 

@@ -27,6 +27,7 @@ from trueground.service.engine.part_answered import missing_answers
 from trueground.service.engine.preparation import must_be_prepared
 from trueground.service.engine.public_request import TEAM as PUBLIC_TEAM
 from trueground.service.engine.public_workers import create_public_team
+from trueground.service.engine.warnings import too_few_people, warn
 from trueground.service.settings import ServiceSettings
 from trueground.service.store.bulk import insert_rows
 from trueground.service.store.database import Database, now
@@ -138,7 +139,9 @@ def create_job(
     try:
         with db.write() as connection:
             _refuse_taken(connection, plan.name)
-            job_id = _store(connection, plan, options, request, objects, initial_model, warnings)
+            if not public:
+                warnings += too_few_people(connection, plan.workteam, plan.workers_per_object, own_tags)
+            job_id = _store(connection, plan, options, request, objects, initial_model, warn(warnings))
             tags.put(connection, resource(plan.name), own_tags)
             audit_log.record(connection, act="CreateLabelingJob", resource=resource(plan.name))
     except IntegrityError:
