@@ -55,6 +55,21 @@ def read_job_answers(storage: Storage, output_uri: str, input_manifest: str) -> 
             yield from answers
 
 
+def read_part_answered(run: Run, output_uri: str) -> Iterator[dict[str, Any]]:
+    """The lines of a job's output manifest whose label was made of fewer answers than asked for.
+
+    The labeling service marks them when a job is stopped; AWS marks none.
+    """
+    manifest = paths.join(output_uri, "manifests/output/output.manifest")
+    if not run.storage.exists(manifest):
+        return
+    key = f"{run.project.label_attribute}-metadata"
+    for line in read_manifest(run.storage, manifest):
+        metadata = line.get(key)
+        if isinstance(metadata, dict) and "answers-wanted" in metadata and "failure-reason" not in metadata:
+            yield line
+
+
 def save_answers(run: Run, answers: Iterable[Answer], *parts: str) -> int:
     """Keep answers in the run's folder; returns how many."""
     lines = [

@@ -10,7 +10,7 @@ import io
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
-from trueground.answers import consolidate_run, load_answers, read_job_answers, save_answers
+from trueground.answers import consolidate_run, load_answers, read_job_answers, read_part_answered, save_answers
 from trueground.autolabel.earlier_model import earlier_forecast
 from trueground.autolabel.suspension import may_auto_label
 from trueground.manifests import object_key
@@ -57,7 +57,8 @@ def choose(run: Run, number: int) -> int:
     """
     objects = run.objects()
     state = read_state(run, number - 1)
-    if not objects or number > run.project.rounds.maximum or (state is not None and state.done):
+    rest = part_answered(run, number - 1)
+    if not objects or number > run.project.rounds.maximum or (state is not None and state.done and not rest):
         return 0
     keys = [object_key(line) for line in objects]
     human, machine = human_labels(run, number - 1), machine_labels(run, number - 1)
@@ -76,8 +77,9 @@ def choose(run: Run, number: int) -> int:
         plan = _plan(run, number, objects, keys, human, machine, earlier)
         chosen = sorted({*plan.query, *plan.audit})
     run.write_json(None if plan is None else asdict(plan), "rounds", str(number), "plan.json")
-    run.write_lines((objects[index] for index in chosen), "rounds", str(number), "input.manifest")
-    return len(chosen)
+    # What a stopped job could not finish is asked for again; its line says how many answers are missing.
+    asked = [objects[index] for index in chosen if keys[index] not in rest]
+    return run.write_lines([*asked, *rest.values()], "rounds", str(number), "input.manifest")
 
 
 def collect(run: Run, number: int, job_output: str) -> int:
@@ -92,6 +94,7 @@ def collect(run: Run, number: int, job_output: str) -> int:
         How many answers the round brought.
     """
     answers = list(read_job_answers(run.storage, job_output, run.uri("rounds", str(number), "input.manifest")))
+    run.write_lines(read_part_answered(run, job_output), "rounds", str(number), "part-answered.jsonl")
     count = save_answers(run, answers, "rounds", str(number), "answers.jsonl")
     labels = consolidate_run(run, round_answers(run, number))
     run.write_labels(labels.values(), "rounds", str(number), "labels.jsonl")
@@ -200,6 +203,19 @@ def round_answers(run: Run, number: int) -> list[Any]:
         for earlier in range(1, number + 1)
         for answer in load_answers(run, "rounds", str(earlier), "answers.jsonl")
     ]
+
+
+def part_answered(run: Run, number: int) -> dict[str, DataObject]:
+    """The objects that miss answers after a round, since its job or an earlier one was stopped, by key.
+
+    Each is the line of the job's output, which says how many answers it has and where they are.
+    """
+    found: dict[str, DataObject] = {}
+    for earlier in range(1, number + 1):
+        for line in run.read_lines("rounds", str(earlier), "input.manifest"):
+            found.pop(object_key(line), None)
+        found |= {object_key(line): line for line in run.read_lines("rounds", str(earlier), "part-answered.jsonl")}
+    return found
 
 
 def features(run: Run, objects: list[DataObject]) -> NDArray[np.float32]:

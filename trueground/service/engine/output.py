@@ -253,7 +253,8 @@ class Output:
                 }
             }
         metadata = keys.get(f"{self.attribute}-metadata")
-        if found.state != "failed" and 0 < len(found.answers) < found.wanted and isinstance(metadata, dict):
+        some = found.state != "failed" and 0 < len(found.answers) < found.wanted
+        if some and part_answered.was_cut_short(self.job) and isinstance(metadata, dict):
             marked = part_answered.mark(metadata, found, self.attribute, self._response_uri(found))
             keys = {**keys, f"{self.attribute}-metadata": marked}
         # The label stands before its metadata: some readers take the last key for these.

@@ -11,6 +11,8 @@ import json
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from sqlalchemy import Row
+
 from trueground.errors import InputError
 from trueground.service.engine.output_rows import DataObject
 from trueground.storage import Storage
@@ -18,6 +20,14 @@ from trueground.tasks.base import Answer
 
 ANSWERS, WANTED, RESPONSES = "answers", "answers-wanted", "worker-responses"
 """Members of a label's metadata: how many answers there are and were wanted, and the files that hold them."""
+
+
+def was_cut_short(job: Row[Any]) -> bool:
+    """Whether a job ended before its people were done: it was stopped, or its time was over.
+
+    In any other, an object with fewer answers is one that people declined, and nobody is to be asked again.
+    """
+    return job.ended_at is not None and (job.stop_requested_at is not None or job.available_until <= job.ended_at)
 
 
 def missing_answers(line: Mapping[str, Any], attribute: str) -> int:

@@ -12,7 +12,7 @@ from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, Row, Select, bindparam, exists, func, literal_column, select
 
-from trueground.service.engine import tags
+from trueground.service.engine import part_answered, tags
 from trueground.service.engine.errors import NotFound, NotYours
 from trueground.service.engine.functions import find_task_type, task_input
 from trueground.service.engine.job_rows import OPEN, count_states, find_job
@@ -325,7 +325,7 @@ def _progress(connection: Connection, job: Row[Any]) -> JobProgress:
 
 
 def _part_answered(connection: Connection, job: Row[Any]) -> int:
-    if job.ended_at is None:
+    if not part_answered.was_cut_short(job):
         return 0
     some = select(func.count()).where(
         data_objects.c.job_id == job.id,
