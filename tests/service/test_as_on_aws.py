@@ -15,7 +15,7 @@ from botocore.config import Config
 from botocore.exceptions import ClientError
 
 from tests.service.running import LAMBDA, RunningService, _flow_request, _job_request, _running_service
-from trueground.service.engine import answering, leasing
+from trueground.service.engine import accounts, answering, leasing
 from trueground.service.settings import ServiceSettings
 
 BROKEN = """<crowd-form>
@@ -171,10 +171,11 @@ def test_a_team_that_is_too_small_is_warned_of_and_the_job_is_created_all_the_sa
     )
     assert "x-trueground-warnings" not in answer["ResponseMetadata"]["HTTPHeaders"]
     sagemaker = service.client()
-    request = _flow_request(service, sagemaker, "few-reviews", 4, WorkteamArn=team)
+    accounts.disable(service.db, "rita-small")
+    request = _flow_request(service, sagemaker, "few-reviews", 3, WorkteamArn=team)
     answer = sagemaker.create_flow_definition(**request)
-    assert "had 3 members" in answer["ResponseMetadata"]["HTTPHeaders"]["x-trueground-warnings"]
-    assert "had 3 members" in client.get("/reviews/few-reviews").text
+    assert "had 2 members" in answer["ResponseMetadata"]["HTTPHeaders"]["x-trueground-warnings"]
+    assert "had 2 members" in client.get("/reviews/few-reviews").text
 
 
 def test_the_message_about_aws_own_interfaces_advises_what_is_accepted(service: RunningService) -> None:

@@ -57,6 +57,7 @@ def test_an_edited_answer_counts_once_and_as_it_is_now(store: Database, answered
 def test_it_shows_what_may_not_work_in_the_template(
     service: RunningService, make_job: Callable[..., Any], job_request: Callable[..., Any], sagemaker: Any
 ) -> None:
+    service.add_worker("ada")
     make_job("right")
     request = job_request("doubtful")
     path = service.data_root / "in/doubtful/template.html"

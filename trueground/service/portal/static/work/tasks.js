@@ -45,7 +45,9 @@ async function fetchTask() {
   const assignment = content.assignment;
   if (!assignment || holding.has(assignment.id)) return null;
   hold(assignment.id);
-  return makeTask(assignment, { draft: assignment.again ? await draftOf(assignment.id) : null });
+  const draft = assignment.again ? await draftOf(assignment.id) : null;
+  // Another tab may have taken it meanwhile.
+  return holding.has(assignment.id) ? makeTask(assignment, { draft }) : fetchTask();
 }
 
 async function draftOf(id) {
@@ -68,7 +70,7 @@ async function heldTasks(tabsAnswered) {
     if (task) found.push(task);
   }
   // What they had begun to fill in before what was only fetched.
-  return found.sort((one, other) => Number(Boolean(other.restore)) - Number(Boolean(one.restore)));
+  return found.filter((task) => holding.has(task.assignment.id)).sort((one, other) => Number(Boolean(other.restore)) - Number(Boolean(one.restore)));
 }
 
 async function resumedTask(id) {
