@@ -17,8 +17,8 @@ _WANTED = {
     "script": ("src", "the script {} is of another host and is not loaded: put its text into the template"),
     "iframe": ("src", "the page {} is of another host and is not shown: link to it with <a>, which opens a new tab"),
     "frame": ("src", "the page {} is of another host and is not shown: link to it with <a>, which opens a new tab"),
-    "embed": ("src", "{} is of another host and is not shown: use <iframe> and grant_read_access"),
-    "object": ("data", "{} is of another host and is not shown: use <iframe> and grant_read_access"),
+    "embed": ("src", "<embed> shows nothing in a task page ({}): use <iframe> and grant_read_access"),
+    "object": ("data", "<object> shows nothing in a task page ({}): use <iframe> and grant_read_access"),
     "video": ("src", "{} is of another host and is not played: name it in the task's input and use grant_read_access"),
     "audio": ("src", "{} is of another host and is not played: name it in the task's input and use grant_read_access"),
     "source": ("src", "{} is of another host and is not played: name it in the task's input and use grant_read_access"),
@@ -26,6 +26,9 @@ _WANTED = {
 }
 _STYLE = "the stylesheet {} is of another host and is not loaded: put its text into a <style>"
 _MODULE = re.compile(r"""\bimport\b[^;\n]*?['"]https?://""")
+_IN_STYLE = re.compile(
+    r"""@import\s+(?:url\(\s*)?['"]?((?:https?:)?//[^\s"')]+)|src:[^;}]*url\(\s*['"]?((?:https?:)?//[^\s"')]+)"""
+)
 _IN_PAGE = re.compile(r"(data|blob|about|javascript):", re.IGNORECASE)
 
 
@@ -44,11 +47,16 @@ def address_findings(markup: Markup, own: str | None) -> Iterator[Finding]:
         if not address or is_dynamic(address) or _is_loaded(element, address, own):
             continue
         yield Finding(problem.format(address[:200]), element.line)
+    for style in markup.styles:
+        for address in map("".join, _IN_STYLE.findall(style)):
+            yield Finding(f"a style loads {address[:200]}, which is of another host and is not loaded", None)
     if _MODULE.search(markup.script):
         yield Finding("a script imports a module of another host, which is not loaded", None)
 
 
 def _is_loaded(element: Element, address: str, own: str | None) -> bool:
+    if element.name in ("embed", "object"):
+        return False
     if _IN_PAGE.match(address) or (own and address.startswith(own)):
         return True
     if element.name == "script":

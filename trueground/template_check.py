@@ -144,7 +144,7 @@ def _with_its_own_form(markup: Markup, elements: Mapping[str, CrowdElement]) -> 
         if (kind := elements.get(element.name)) is not None and kind.whole_task:
             made = Element(element.name, element.line, element.attributes, element.branch, True)
             return Markup(
-                [*markup.elements[:place], made, *markup.elements[place + 1 :]], markup.scripts, markup.text_outputs
+                [*markup.elements[:place], made, *markup.elements[place + 1 :]], markup.scripts, markup.styles
             )
     return markup
 

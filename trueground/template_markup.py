@@ -78,6 +78,8 @@ class Markup:
     elements: list[Element] = field(default_factory=list)
     scripts: list[str] = field(default_factory=list)
     """The text of those that stand in the template, and of its event handlers."""
+    styles: list[str] = field(default_factory=list)
+    """The text of those that stand in the template."""
     text_outputs: set[int] = field(default_factory=set)
     """The offsets of each ``{{`` that puts something into running text."""
 
@@ -173,7 +175,7 @@ class _Reader(HTMLParser):
         self._branches = starts, branches
         self._lines = [0, *(match.end() for match in re.finditer("\n", text))]
         self._forms = 0
-        self._script: list[str] | None = None
+        self._kept: tuple[str, list[str]] | None = None
         self._quiet: list[tuple[str, int]] = []
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
@@ -193,8 +195,8 @@ class _Reader(HTMLParser):
         branch = _at(*self._branches, start)
         self.found.elements.append(Element(tag, line, attributes, branch, self._forms > 0))
         self.found.scripts += [value for name, value in attributes.items() if name.startswith("on") and value]
-        if tag == "script":
-            self._script = []
+        if tag in ("script", "style"):
+            self._kept = tag, []
         if tag in _NOT_TEXT:
             self._quiet.append((tag, start))
 
@@ -205,11 +207,11 @@ class _Reader(HTMLParser):
     def handle_endtag(self, tag: str) -> None:
         if tag == "crowd-form":
             self._forms = max(0, self._forms - 1)
-        if tag == "script" and self._script is not None:
-            text = "".join(self._script)
+        if self._kept is not None and tag == self._kept[0]:
+            text = "".join(self._kept[1])
             if text.strip():
-                self.found.scripts.append(text)
-            self._script = None
+                (self.found.scripts if tag == "script" else self.found.styles).append(text)
+            self._kept = None
         while tag in {name for name, _ in self._quiet}:
             name, start = self._quiet.pop()
             self.spans.append((start, self._offset()))
@@ -217,8 +219,8 @@ class _Reader(HTMLParser):
                 break
 
     def handle_data(self, data: str) -> None:
-        if self._script is not None:
-            self._script.append(data)
+        if self._kept is not None:
+            self._kept[1].append(data)
 
     def handle_comment(self, data: str) -> None:
         start = self._offset()

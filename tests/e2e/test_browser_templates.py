@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import io
 import json
+import wave
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -11,10 +13,11 @@ from playwright.sync_api import Browser, FrameLocator, Page, expect
 from sqlalchemy import select
 
 from tests.e2e.browsing import signed_in
-from tests.service.running import RunningService, _job_request, _running_service
+from tests.service.running import PIXEL, RunningService, _job_request, _running_service
 from trueground.crowd_elements import ELEMENTS
 from trueground.service.settings import ServiceSettings
 from trueground.service.store.tables import answers, labeling_jobs
+from trueground.storage import file_uri
 
 pytestmark = pytest.mark.browser
 
@@ -347,3 +350,118 @@ def test_short_labels_stay_on_one_line(show: Show, page: Page) -> None:
             box = frame.get_by_role("radio", name=label).locator("span").bounding_box()
             assert box is not None and box["height"] < 40 < box["width"] + 25
     page.set_viewport_size({"width": 1200, "height": 900})
+
+
+def tone() -> bytes:
+    """A tenth of a second of silence."""
+    file = io.BytesIO()
+    with wave.open(file, "wb") as sound:
+        sound.setnchannels(1)
+        sound.setsampwidth(1)
+        sound.setframerate(8000)
+        sound.writeframes(b"\x80" * 800)
+    return file.getvalue()
+
+
+LOADING = """<img id="named" src="https://images.example/named.png?size=2">
+<img id="data" src="{{ task.input.picture }}">
+<img id="made"><iframe id="film" src="{{ task.input.film | grant_read_access }}"></iframe>
+<iframe id="form" src="{{ task.input.form | grant_read_access }}"></iframe>
+<a id="here" href="https://pages.example/help">Help</a><crowd-input name="x" label="X"></crowd-input>"""
+MAKES = """<script>
+document.getElementById('made').src = ['https://images', '.example/', 'made.png'].join('');
+const sheet = document.createElement('link');
+Object.assign(sheet, { rel: 'stylesheet', href: 'https://styles' + '.example/a.css' });
+document.head.append(sheet);
+fetch('/api/work').catch(() => {});
+</script>"""
+
+
+def test_what_a_task_names_is_loaded_and_what_is_blocked_is_shown(
+    show: Show, page: Page, portal: RunningService
+) -> None:
+    for name, content in (("film.wav", tone()), ("form.pdf", b"%PDF-1.4 a form")):
+        (portal.data_root / name).write_bytes(content)
+    page.context.route("https://images.example/**", lambda route: route.fulfill(body=PIXEL, content_type="image/png"))
+    page.context.route(
+        "https://pages.example/**", lambda route: route.fulfill(body="<h1>Help</h1>", content_type="text/html")
+    )
+    files = {
+        name: file_uri(portal.data_root / f"{name}.{ending}") for name, ending in (("film", "wav"), ("form", "pdf"))
+    }
+    frame = show(form(LOADING, MAKES), picture="https://images.example/of/data.png", **files)
+    for name in ("named", "data"):
+        expect(frame.locator(f"#{name}")).to_have_js_property("naturalWidth", 1)
+    expect(frame.locator("#made")).to_have_js_property("naturalWidth", 0)
+    # A film in a frame of the template's is played from its signed link.
+    player = frame.frame_locator("#film").locator("video, audio")
+    expect(player).to_have_js_property("readyState", 4)
+    # What was blocked is told to the worker, and nothing else is.
+    expect(page.get_by_text("Parts of this task were not loaded")).to_be_visible()
+    page.get_by_text("Parts of this task were not loaded").click()
+    told = page.locator("#blocked li")
+    expect(told).to_have_count(3)
+    assert sorted(told.all_inner_texts()) == [
+        f"a request: {portal.url}/api/work",
+        "a style: https://styles.example/a.css",
+        "an image: https://images.example/made.png",
+    ]
+    # A document can be opened by itself where the browser shows none within a sandbox.
+    link = frame.locator("#form + a")
+    expect(link).to_have_text("Open in a new tab")
+    answer = page.context.request.get(link.get_attribute("href") or "")
+    assert (answer.headers["content-type"], answer.body()) == ("application/pdf", b"%PDF-1.4 a form")
+    # A link leaves the task where it is.
+    with page.expect_popup() as opened:
+        frame.get_by_role("link", name="Help").click()
+    expect(opened.value.get_by_role("heading", name="Help")).to_be_visible()
+    assert opened.value.evaluate("window.opener") is None
+    opened.value.close()
+    expect(frame.get_by_label("X")).to_be_visible()
+
+
+def test_a_template_may_ask_with_a_dialog_of_the_browser(
+    show: Show, page: Page, stored: Callable[[], list[Any]]
+) -> None:
+    script = f"<script>{CROWD_FORM}.onsubmit = (e) => {{ if (!confirm('Sure?')) e.preventDefault(); }};</script>"
+    frame = show(form('<crowd-input name="x" label="X" value="1"></crowd-input>', script))
+    page.once("dialog", lambda dialog: dialog.dismiss())
+    frame.get_by_role("button", name="Submit").click()
+    expect(page.locator("#done")).to_have_text("0")
+    page.once("dialog", lambda dialog: dialog.accept())
+    frame.get_by_role("button", name="Submit").click()
+    submitted(page)
+    assert stored() == [{"x": "1"}]
+
+
+RIGHT = """(element) => {
+  const text = document.createRange();
+  text.selectNodeContents(element);
+  return element.getBoundingClientRect().right - text.getBoundingClientRect().right;
+}"""
+
+
+def test_text_is_shown_as_it_was_written(show: Show) -> None:
+    template = form(
+        "<p id='lines'>{{ task.input.lines }}</p><p id='hebrew'>{{ task.input.hebrew }}</p>"
+        "<p id='plain'>{{ task.input.source }}</p>"
+        "<crowd-classifier name='k' header='?' categories='{{ task.input.labels }}'><classification-target id='target'>"
+        "{{ task.input.hebrew }}</classification-target></crowd-classifier>"
+    )
+    hebrew, labels = "שלום עולם", ["חתול", "it's", "dog"]
+    frame = show(template, lines="one\ntwo\nthree", hebrew=hebrew, labels=labels)
+
+    def height(name: str) -> float:
+        box = frame.locator(name).bounding_box()
+        assert box is not None
+        return box["height"]
+
+    assert height("#lines") == pytest.approx(3 * height("#plain"), abs=3)
+    assert frame.locator("#lines").inner_text() == "one\ntwo\nthree"
+    assert frame.locator("#hebrew").evaluate(RIGHT) < 2 and frame.locator("#target").evaluate(RIGHT) < 2
+    assert frame.locator("#plain").evaluate(RIGHT) > 200
+    assert frame.locator("#target").evaluate("(target) => getComputedStyle(target).direction") == "rtl"
+    for label in labels:
+        expect(frame.get_by_role("radio", name=label)).to_be_visible()
+    first = frame.get_by_role("radio", name=labels[0]).locator("span")
+    assert first.evaluate("(element) => getComputedStyle(element).direction") == "rtl"

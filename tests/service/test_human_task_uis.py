@@ -90,6 +90,52 @@ def test_a_template_is_rendered_with_a_tasks_input(sagemaker: Any) -> None:
         render()
 
 
+SAME_NAME = """<crowd-form><input type="checkbox" name="m" value="x"><input type="checkbox" name="m" value="y">
+<crowd-text-area name="t"></crowd-text-area>
+<crowd-text-area name="t"></crowd-text-area></crowd-form>"""
+
+
+@pytest.mark.parametrize(
+    ("template", "errors"),
+    [
+        (
+            SAME_NAME,
+            [("Warning", "line 2: several elements have the name 't' (lines 2, 3): the answer has a list of their "
+                         "values")],
+        ),
+        (
+            "<crowd-form>\n<crowd-entity-annotation name='e'></crowd-entity-annotation></crowd-form>",
+            [
+                (
+                    "InvalidTemplate",
+                    "line 2: <crowd-entity-annotation> is an element of AWS that is not supported here yet, so workers "
+                    "would see nothing",
+                )
+            ],
+        ),
+        (
+            "<crowd-form><input name=q><img src='{{ task.input.picture }}'></crowd-form>",
+            [
+                (
+                    "Warning",
+                    "line 1 of the page: the image s3://bucket/x.png is not shown: use grant_read_access, or an "
+                    "address that begins with https://",
+                )
+            ],
+        ),
+        ("<crowd-form><input name=q></crowd-form>", []),
+    ],
+)  # fmt: skip
+def test_what_does_not_work_in_a_rendered_template_is_among_its_errors(
+    sagemaker: Any, template: str, errors: list[tuple[str, str]]
+) -> None:
+    answer = sagemaker.render_ui_template(
+        UiTemplate={"Content": template}, Task={"Input": '{"picture": "s3://bucket/x.png"}'}, RoleArn=ROLE
+    )
+    assert [(error["Code"], error["Message"]) for error in answer["Errors"]] == errors
+    assert "<crowd-form>" in answer["RenderedContent"]
+
+
 def test_a_rendered_template_shows_files_by_links_that_can_be_opened(service: Any, sagemaker: Any) -> None:
     (service.data_root / "words.txt").write_text("spoken")
     template = "<crowd-form>{{ task.input.file | grant_read_access }}<input name='q'></crowd-form>"

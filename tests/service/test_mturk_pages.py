@@ -14,6 +14,7 @@ from sqlalchemy import select
 from tests.service.mturk_server import MTurkServer
 from tests.service.public_work import ADA, ANSWER, BEN, PUBLIC, data, made
 from tests.service.running import RunningService
+from trueground.service.portal.frame_policy import SANDBOX
 from trueground.service.security import SecretBox
 from trueground.service.store.tables import assignments
 
@@ -41,7 +42,7 @@ def test_only_mechanical_turk_may_show_the_page_in_a_frame(
     assert f"frame-ancestors {turk.url};" in policy and f"form-action {turk.url};" in policy
     assert shown.headers["referrer-policy"] == "no-referrer"
     frame = page.get(data(shown.text, "src")).headers["content-security-policy"]
-    assert f"frame-ancestors 'self' {turk.url}" in frame and "sandbox allow-scripts allow-forms" in frame
+    assert f"frame-ancestors 'self' {turk.url}" in frame and f"sandbox {SANDBOX}" in frame
     assert "frame-ancestors 'self';" in page.get("/signin").headers["content-security-policy"]
 
 

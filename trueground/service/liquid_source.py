@@ -21,7 +21,6 @@ ESCAPED_TEXTS = "__texts"
 _TEXT = re.compile(r"""(["'])((?:[^\\]|\\.)*?)\1""", re.DOTALL)
 _ESCAPE = re.compile(r"\\(u[0-9a-fA-F]{4}|.)", re.DOTALL)
 _LETTERS = {"n": "\n", "t": "\t", "r": "\r", "b": "\b", "f": "\f"}
-_RIGHT_TO_LEFT = re.compile("[\u0590-\u08ff\ufb1d-\ufdff\ufe70-\ufefc\U00010800-\U00010fff\U0001e800-\U0001efff]")
 
 
 def as_aws_reads(tokens: Iterable[Any], source: str) -> Iterator[Any]:
@@ -39,17 +38,17 @@ def as_aws_reads(tokens: Iterable[Any], source: str) -> Iterator[Any]:
 
 
 def as_written(value: Any) -> Any:
-    """The filter at the end of each output in running text: line breaks and writing from right to left are shown.
+    """The filter at the end of each output in running text: line breaks are shown.
 
     HTML shows a line break as a space. What holds markup is left as it is: its author has decided.
     """
     if not isinstance(value, str) or (isinstance(value, Markup) and "<" in value):
         return value
-    lines = "\n" in value.strip()
-    if not lines and not _RIGHT_TO_LEFT.search(value):
+    text = value.strip()
+    if "\n" not in text:
         return value
-    style = ' style="white-space: pre-wrap"' if lines else ""
-    return Markup(f'<span dir="auto"{style}>{escape(value.strip() if lines else value)}</span>')
+    # Without a direction of its own: an element around it that finds out its own would take no notice of it.
+    return Markup(f'<span style="white-space: pre-wrap">{escape(text)}</span>')
 
 
 class EscapedTexts(Mapping[str, Markup]):

@@ -98,6 +98,8 @@ def test_head_says_the_same_without_the_file(service: RunningService) -> None:
         ("drawing.svg", b"<svg xmlns='http://www.w3.org/2000/svg'/>", "application/octet-stream"),
         ("page.html", b"<html>", "application/octet-stream"),
         ("broken.png", b"\x89PNG\r\n\x1a\nnothing", "application/octet-stream"),
+        ("form.bin", b"%PDF-1.7 and so on", "application/pdf"),
+        ("page.pdf", b"<html>", "application/octet-stream"),
         ("words.txt", b"hello", "text/plain; charset=utf-8"),
     ],
 )

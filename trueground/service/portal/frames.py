@@ -1,7 +1,7 @@
 """Task frames.
 
 A template is a stranger's HTML. It runs in a frame whose origin is opaque (CSP ``sandbox``): no cookie, no access to
-the portal's page, no request but for our own scripts and the media it was given links for. It hands its answer to the
+the portal's page, no request but those of :mod:`.frame_policy`. It hands its answer to the
 page around it by ``postMessage``, and that page submits it.
 """
 
@@ -14,6 +14,7 @@ from starlette.responses import HTMLResponse, Response
 from trueground.errors import InputError
 from trueground.service import liquid
 from trueground.service.engine import progress, teams, visibility
+from trueground.service.portal.frame_policy import frame_policy, named_images
 from trueground.service.portal.media import media_link
 from trueground.service.portal.named_files import NamedFiles
 from trueground.service.portal.session import address_of, check_range, prefix_of, service_of
@@ -64,28 +65,13 @@ def frame(request: Request, token: str) -> Response:
     except InputError as error:
         raise HTTPException(422, str(error)) from error
     page = PAGE.format(style=asset(prefix, "crowd.css"), script=script, body=body)
-    return HTMLResponse(page, headers=_frame_headers(request, prefix, claims.get("around", [])))
+    return HTMLResponse(page, headers=_frame_headers(request, prefix, body, claims.get("around", [])))
 
 
-def _frame_headers(request: Request, prefix: str, around: list[str]) -> dict[str, str]:
+def _frame_headers(request: Request, prefix: str, page: str, around: list[str]) -> dict[str, str]:
     """``around``: origins that may show our page, which shows this frame."""
-    # The host without a scheme, because a proxy may have taken TLS away; not 'self', which an opaque origin is not.
-    here = f"{request.url.netloc}{prefix}"
-    policy = {
-        "sandbox": "allow-scripts allow-forms",
-        "default-src": "'none'",
-        "script-src": f"{here}/static/ 'unsafe-inline'",
-        "style-src": f"{here}/static/ 'unsafe-inline'",
-        "img-src": f"{here}/media/ {here}/static/ data: blob:",
-        "media-src": f"{here}/media/ data: blob:",
-        "font-src": f"{here}/static/ data:",
-        "connect-src": "'none'",
-        "form-action": "'none'",
-        "base-uri": "'none'",
-        "frame-ancestors": " ".join(["'self'", *around]),
-    }
     return {
-        "Content-Security-Policy": "; ".join(f"{name} {value}" for name, value in policy.items()),
+        "Content-Security-Policy": frame_policy(f"{request.url.netloc}{prefix}", named_images(page), around),
         "Referrer-Policy": "no-referrer",
         "X-Content-Type-Options": "nosniff",
         "Cache-Control": "no-store",

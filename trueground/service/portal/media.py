@@ -84,6 +84,10 @@ def media(request: Request, token: str) -> Response:
     }
     try:
         kind = _kind(handle, uri, size)
+        if kind.startswith(PLAYABLE):
+            # In a frame of its own the browser makes a page around it, which has to load it.
+            here = f"{request.url.netloc}{prefix_of(request)}"
+            headers["Content-Security-Policy"] += f"; media-src {here}/media/; style-src 'unsafe-inline'"
         start, end, status = _wanted_range(request, size)
         if status == 206:
             headers["Content-Range"] = f"bytes {start}-{end - 1}/{size}"
@@ -109,6 +113,9 @@ def _kind(handle: IO[bytes], uri: str, size: int) -> str:
             raise HTTPException(413, f"The picture has more than {pictures.PIXELS_AT_MOST:,} pixels.")
         # What starts as a picture and then is none must not reach a decoder that is less careful.
         return known[0] if known else "application/octet-stream"
+    # A browser's own viewer shows it, in which nothing of ours can be reached.
+    if head.startswith(b"%PDF-"):
+        return "application/pdf"
     guessed = mimetypes.guess_type(uri)[0] or ""
     if guessed == "text/plain":
         if size > TEXT_BYTES_AT_MOST:

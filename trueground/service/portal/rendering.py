@@ -10,6 +10,7 @@ from fastapi import Request
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from starlette.responses import HTMLResponse
 
+from trueground.service.portal.frame_policy import SANDBOX
 from trueground.service.portal.session import prefix_of
 from trueground.service.portal.static import asset
 from trueground.service.security import Identity
@@ -68,6 +69,7 @@ def _environment() -> Environment:
         "until": _until,
     }
     environment.filters |= filters
+    environment.globals["sandbox"] = SANDBOX
     return environment
 
 

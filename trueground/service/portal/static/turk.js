@@ -50,5 +50,6 @@ window.addEventListener('message', (event) => {
   // Only the task in the frame is listened to.
   if (!task || event.source !== task.contentWindow) return;
   const message = event.data;
+  if (message?.trueground === 'blocked') document.getElementById('blocked').hidden = false;
   if (form && message?.trueground === 'submit' && message.answer && typeof message.answer === 'object') handIn(message.answer);
 });

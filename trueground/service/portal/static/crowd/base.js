@@ -112,6 +112,34 @@ document.addEventListener('DOMContentLoaded', () => setTimeout(() => {
   tellPage({ trueground: 'ready' });
 }));
 
+// What the browser does not let the template do is not silent: the page around it shows it.
+const DIRECTIVES = {
+  'img-src': 'an image', 'media-src': 'a video or sound', 'script-src-elem': 'a script', 'style-src-elem': 'a style', 'font-src': 'a font',
+  'frame-src': 'a page in a frame', 'object-src': 'an embedded document', 'connect-src': 'a request', 'form-action': 'a form to another page',
+};
+document.addEventListener('securitypolicyviolation', (event) => {
+  const kind = DIRECTIVES[event.effectiveDirective] || event.effectiveDirective;
+  tellPage({ trueground: 'blocked', what: `${kind}: ${event.blockedURI}` });
+});
+
+// A link that would take the task away opens a new tab.
+window.addEventListener('click', (event) => {
+  const link = event.composedPath().find((item) => item.localName === 'a' && item.href);
+  if (link && !link.getAttribute('href').startsWith('#') && link.protocol !== 'javascript:') {
+    if (!link.target || ['_self', '_parent', '_top'].includes(link.target)) link.target = '_blank';
+    link.relList.add('noopener');
+  }
+}, { capture: true });
+
+// Some browsers show no documents within a sandbox: each that a frame shows can be opened by itself.
+document.addEventListener('DOMContentLoaded', () => {
+  for (const frame of document.querySelectorAll('iframe[src*="/media/"]')) {
+    const link = element('a', { href: frame.src, target: '_blank', rel: 'noopener', textContent: 'Open in a new tab' });
+    link.style.cssText = 'display: block; margin: 4px 0 12px; color: var(--accent);';
+    frame.after(link);
+  }
+});
+
 // Keys that the page around the frame passes on.
 window.addEventListener('message', (event) => {
   if (event.source === window.parent && event.data?.trueground === 'key') {

@@ -19,7 +19,7 @@ let elsewhere = false;   // nothing is left here but what other tabs hold
 function makeTask(assignment, { draft = null, editing = false } = {}) {
   const frame = document.createElement('iframe');
   // No allow-same-origin: the template must not reach this page, its cookies or another task.
-  frame.setAttribute('sandbox', 'allow-scripts allow-forms');
+  frame.setAttribute('sandbox', root.dataset.sandbox);
   frame.title = 'Task';
   frame.className = 'ahead';
   frame.src = assignment.frameUrl;
@@ -31,6 +31,7 @@ function makeTask(assignment, { draft = null, editing = false } = {}) {
     clock: new Clock(draft?.secondsActive ?? 0),
     restore: draft?.answerContent ?? null,
     draft: null,          // what was typed or chosen since it was shown
+    blocked: new Set(),   // what its page wanted to load and may not
     kept: Boolean(draft), // whether the service has a draft of it
   };
   made = made.filter((item) => item.frame.isConnected);
@@ -99,6 +100,7 @@ function show(task) {
   document.body.classList.toggle('editing', Boolean(task?.editing));
   frames.querySelector('.loading')?.remove();
   byId('draft').textContent = '';
+  showBlocked(task);
   tick();
   if (task && current !== task) return;   // its time ran out while it waited
   if (!task) { left = 0; count(); explainEmpty(); return; }
@@ -268,6 +270,25 @@ function contentOf(task) {
 
 // ---- what frames say
 
+// What the browser kept a task from loading: the worker sees it, and can skip a task that lacks something.
+function showBlocked(task) {
+  const box = byId('blocked');
+  box.hidden = !task?.blocked.size;
+  box.querySelector('ul').replaceChildren(...[...(task?.blocked || [])].map((what) => {
+    const item = document.createElement('li');
+    item.textContent = what;
+    return item;
+  }));
+}
+
+const BLOCKED_AT_MOST = 20;
+function noteBlocked(source, what) {
+  const task = made.find((item) => item.frame.contentWindow === source);
+  if (!task || task.blocked.size >= BLOCKED_AT_MOST) return;
+  task.blocked.add(what.slice(0, 300));
+  if (task === current) showBlocked(task);
+}
+
 window.addEventListener('message', (event) => {
   // Any frame on earth may send messages; only our tasks are listened to.
   const message = event.data;
@@ -277,6 +298,7 @@ window.addEventListener('message', (event) => {
     if (task?.restore) event.source.postMessage({ trueground: 'restore', answer: task.restore }, '*');
     return;
   }
+  if (message.trueground === 'blocked' && typeof message.what === 'string') { noteBlocked(event.source, message.what); return; }
   if (!current || event.source !== current.frame.contentWindow) return;
   const answer = message.answer && typeof message.answer === 'object' ? message.answer : null;
   if (message.trueground === 'submit' && answer) submit(current, answer);
