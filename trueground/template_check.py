@@ -63,11 +63,11 @@ def check_template(
     raw = read_markup(template)
     found = list(_findings(raw, labels, elements, None))
     if rendered is not None:
-        known = {(finding.error, finding.problem) for finding in found}
+        known = {finding.key for finding in found}
         page = read_markup(rendered)
         # With this task's data the page may lack what another task's has: only what is there is looked at.
         for finding in _findings(page, labels, elements, own_address, whole=False):
-            if (finding.error, finding.problem) not in known:
+            if finding.key not in known:
                 found.append(finding.rendered())
     return sorted(dict.fromkeys(found), key=lambda finding: (not finding.error, finding.line or 0))
 
@@ -207,9 +207,10 @@ def _names(markup: Markup, elements: Mapping[str, CrowdElement]) -> Iterator[Fin
         clashing = _clashing(group, elements)
         if clashing:
             lines = ", ".join(str(element.line) for element in clashing)
-            yield _warning(
-                clashing[0],
+            yield Finding(
                 f"several elements have the name {name!r} (lines {lines}): the answer has a list of their values",
+                clashing[0].line,
+                about=f"name {name}",
             )
         for element in group:
             if not clashing and element.in_loop and not _toggles(element, elements):

@@ -19,6 +19,8 @@ from trueground.service.engine import answering, leasing
 from trueground.service.store.database import Database
 from trueground.service.store.tables import answers, metadata, workers
 
+ANSWER = {"crowd-image-classifier": {"label": "dog"}}
+
 
 def test_answers_can_neither_be_changed_nor_deleted(
     store: Database, people: Callable[[int], list[str]], stored_job: Callable[..., str]
@@ -27,12 +29,12 @@ def test_answers_can_neither_be_changed_nor_deleted(
     stored_job(objects=1)
     lease = leasing.next_assignment(store, worker)
     assert lease is not None
-    answering.submit_answer(store, lease.id, worker, {"x": 1}, 1.0)
+    answering.submit_answer(store, lease.id, worker, ANSWER, 1.0)
     for statement in (update(answers).values(seconds=9.0), delete(answers)):
         with pytest.raises(DBAPIError, match="append-only"), store.write() as connection:
             connection.execute(statement)
     with store.read() as connection:
-        assert connection.execute(select(answers.c.content)).scalars().all() == [{"x": 1}]
+        assert connection.execute(select(answers.c.content)).scalars().all() == [ANSWER]
 
 
 def test_the_migrations_make_the_tables_that_the_code_asks_for(store: Database) -> None:

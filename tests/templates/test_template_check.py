@@ -245,6 +245,14 @@ def test_a_page_is_looked_at_for_what_liquid_made() -> None:
     assert errors(form("{% if x %}" + FIELD + "{% endif %}"), rendered=form("")) == []
 
 
+def test_what_is_wrong_in_the_template_and_in_the_page_is_told_once() -> None:
+    template = form(
+        "<p>{{ task.input.text }}</p>" + 2 * '<input name="q">' + '<script src="https://x.org/d.js"></script>'
+    )
+    page = template.replace("{{ task.input.text }}", "three\nlines\nmore")
+    assert len(warned(template, rendered=page)) == 2
+
+
 def test_links_that_were_granted_are_not_of_another_host() -> None:
     template = form('<video src="{{ task.input.v | grant_read_access }}"></video>' + FIELD)
     page = form('<video src="http://here/media/token"></video>' + FIELD)

@@ -27,7 +27,7 @@ class CrowdClassifier extends CrowdInput {
   }
 
   showChoices() {
-    this.choices.className = `choices${this.names.every((name) => name.length <= 4) ? ' short' : ''}`;
+    this.choices.className = `choices category-picker-wrapper${this.names.every((name) => name.length <= 4) ? ' short' : ''}`;
     this.choices.replaceChildren(...this.names.map((name, index) => {
       const key = this.keyOf(index);
       const choice = element('button', { type: 'button', className: 'choice', role: 'radio', 'aria-checked': String(this.chosen === name), onclick: () => this.choose(index) });

@@ -54,17 +54,18 @@ function buildLayout(host, { folded = false } = {}) {
   const full = given?.textContent.trim() || given?.firstElementChild ? given : null;
   const shadow = host.attachShadow({ mode: 'open' });
   host.heading = element('h1', { textContent: host.getAttribute('header') || '', dir: 'auto' });
-  const work = element('section', {}, host.heading);
+  // These class names are those of AWS's parts that published templates look for.
+  const work = element('section', { className: 'annotation-area' }, host.heading);
   const layout = element('div', { className: 'layout' }, work);
   shadow.append(element('style', { textContent: LAYOUT }), layout);
   layout.classList.toggle('folded', folded);
   if (short || full) {
     const aside = folded
       ? element('details', { className: 'instructions' }, element('summary', { textContent: 'Instructions' }))
-      : element('aside', {}, element('h2', { textContent: 'Instructions' }));
+      : element('aside', { className: 'awsui-app-layout__navigation' }, element('h2', { textContent: 'Instructions' }));
     if (short) aside.append(element('div', {}, ...short.childNodes));
     if (full) {
-      const dialog = element('dialog', {},
+      const dialog = element('dialog', { className: 'awsui-modal-dialog' },
         element('button', { className: 'close', textContent: 'Close', onclick: () => dialog.close() }),
         element('h2', { textContent: full.getAttribute('header') || 'Instructions' }), element('div', {}, ...full.childNodes));
       aside.append(element('button', { type: 'button', className: 'link', textContent: 'View full instructions', onclick: () => dialog.showModal() }));
