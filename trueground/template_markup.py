@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from bisect import bisect_right
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from html.parser import HTMLParser
@@ -16,14 +17,14 @@ OUTPUT = "\ue000"
 """Stands for each character of ``{{ … }}``."""
 TAG = "\ue001"
 """Stands for each character of ``{% … %}``, and of what Liquid leaves out."""
-_LIQUID = re.compile(
-    r"\{%-?\s*raw\s*-?%\}(?P<raw>.*?)\{%-?\s*endraw\s*-?%\}"
-    r"|\{%-?\s*(?P<quiet>comment|doc)\b.*?\{%-?\s*end(?P=quiet)\s*-?%\}"
-    r"|\{\{.*?\}\}"
-    r"|\{%-?\s*(?P<tag>\w+|#)?.*?%\}",
-    re.DOTALL,
-)
+_OPEN = re.compile(r"\{\{|\{%-?\s*(?P<tag>\w+|#)?")
+_QUIET = {tag: re.compile(rf"\{{%-?\s*end{tag}\b.*?%\}}", re.DOTALL) for tag in ("raw", "comment", "doc")}
+"""Tags between which nothing is Liquid's, and how they end."""
+_COMMENT_OR_RAW = re.compile(r"<!--|<(?P<raw>script|style|textarea|title)(?=[\s/>])", re.IGNORECASE)
+_EMPTY_COMMENT = re.compile(r"<!---?>")
 _OPENS = {"if", "unless", "case", "for", "tablerow", "ifchanged", "capture"}
+DEPTH = 50
+"""Blocks within blocks that are told apart."""
 _BRANCHES = {"elsif", "else", "when"}
 LOOPS = {"for", "tablerow"}
 _NOT_TEXT = {
@@ -97,6 +98,7 @@ def is_dynamic(text: str) -> bool:
 def read_markup(template: str) -> Markup:
     """The elements, scripts and outputs of a template, or of what was rendered of one."""
     plain, outputs, starts, branches = _without_liquid(template)
+    plain = _ended(plain)
     reader = _Reader(plain, starts, branches)
     reader.feed(plain)
     reader.close()
@@ -128,23 +130,37 @@ def _without_liquid(template: str) -> tuple[str, list[int], list[int], list[Bran
     starts: list[int] = [0]
     branches: list[Branch] = [()]
     stack: list[tuple[str, int, int]] = []
-    at = number = 0
-    for match in _LIQUID.finditer(template):
-        parts.append(template[at : match.start()])
-        at = match.end()
-        if match["raw"] is not None:
-            begin, end = match.span("raw")
-            parts += [_stand_in(template[match.start() : begin], TAG), match["raw"], _stand_in(template[end:at], TAG)]
-            continue
-        if match[0].startswith("{{"):
-            outputs.append(match.start())
-            parts.append(_stand_in(match[0], OUTPUT))
-            continue
-        parts.append(_stand_in(match[0], TAG))
+    at = number = deeper = 0
+    while match := _OPEN.search(template, at):
         tag = match["tag"] or ""
+        end = template.find("}}" if match[0] == "{{" else "%}", match.end())
+        if end < 0:
+            break
+        parts.append(template[at : match.start()])
+        at = end + 2
+        if match[0] == "{{":
+            outputs.append(match.start())
+            parts.append(_stand_in(template[match.start() : at], OUTPUT))
+            continue
+        if tag in _QUIET:
+            last = _QUIET[tag].search(template, at)
+            begin, stop = (last.start(), last.end()) if last else (len(template), len(template))
+            inside = template[at:begin]
+            parts.append(_stand_in(template[match.start() : at], TAG))
+            parts.append(inside if tag == "raw" else _stand_in(inside, TAG))
+            parts.append(_stand_in(template[begin:stop], TAG))
+            at = stop
+            continue
+        parts.append(_stand_in(template[match.start() : at], TAG))
         if tag in _OPENS:
             number += 1
+            if len(stack) == DEPTH:
+                deeper += 1
+                continue
             stack.append((tag, number, 0))
+        elif deeper:
+            deeper -= tag.startswith("end")
+            continue
         elif tag in _BRANCHES and stack:
             kind, block, which = stack.pop()
             stack.append((kind, block, which + 1))
@@ -156,6 +172,28 @@ def _without_liquid(template: str) -> tuple[str, list[int], list[int], list[Bran
         branches.append(tuple(stack))
     parts.append(template[at:])
     return "".join(parts), outputs, starts, branches
+
+
+def _ended(text: str) -> str:
+    """The text with comments ended, and without a beginning of markup that has no end.
+
+    A browser takes what follows such a beginning for a part of it. The parser tries every place in it anew, which would
+    take a minute for some templates.
+    """
+    text = _EMPTY_COMMENT.sub(lambda match: _stand_in(match[0], TAG), text)
+    at = 0
+    while match := _COMMENT_OR_RAW.search(text, at):
+        if match["raw"]:
+            # What looks like a comment in a script is a part of the script.
+            ended = re.compile(f"</{match['raw']}", re.IGNORECASE).search(text, match.end())
+            at = ended.end() if ended else len(text)
+            continue
+        end = text.find("-->", match.end())
+        if end < 0:
+            return text[: match.start()] + _stand_in(text[match.start() :], TAG)
+        at = end + 3
+    last = text.rfind(">") + 1
+    return text[:last] + text[last:].replace("<", TAG)
 
 
 def _stand_in(text: str, letter: str) -> str:
@@ -177,12 +215,13 @@ class _Reader(HTMLParser):
         self._forms = 0
         self._kept: tuple[str, list[str]] | None = None
         self._quiet: list[tuple[str, int]] = []
+        self._open: Counter[str] = Counter()
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
         start = self._offset()
         text = self.get_starttag_text() or ""
         self.spans.append((start, start + len(text)))
-        if any(name == "template" for name, _ in self._quiet):
+        if self._open["template"]:
             return
         attributes: dict[str, str] = {}
         for name, value in attrs:
@@ -199,6 +238,7 @@ class _Reader(HTMLParser):
             self._kept = tag, []
         if tag in _NOT_TEXT:
             self._quiet.append((tag, start))
+            self._open[tag] += 1
 
     def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
         # As in a browser: only a void element ends with its start tag.
@@ -212,8 +252,9 @@ class _Reader(HTMLParser):
             if text.strip():
                 (self.found.scripts if tag == "script" else self.found.styles).append(text)
             self._kept = None
-        while tag in {name for name, _ in self._quiet}:
+        while self._open[tag]:
             name, start = self._quiet.pop()
+            self._open[name] -= 1
             self.spans.append((start, self._offset()))
             if name == tag:
                 break

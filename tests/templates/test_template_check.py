@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import time
 
 import pytest
 
@@ -308,3 +309,44 @@ def test_outputs_in_running_text_are_found() -> None:
     )
     found = sorted(read_markup(template).text_outputs)
     assert [template[at:].split()[1] for at in found] == ["yes", "yes", "yes"]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "<!--",
+        "<!-- >",
+        "<a ",
+        "<",
+        "</",
+        "<textarea>",
+        "<option>",
+        "{% if a %}",
+        "{{",
+        "{%",
+        "<input name=a>",
+        "<a x='",
+    ],
+)
+def test_a_long_template_of_beginnings_is_read_at_once(text: str) -> None:
+    """Each place of it would be tried anew: a quarter of this took a minute."""
+    before = time.thread_time()
+    read_markup(text * (400_000 // len(text)))
+    assert time.thread_time() - before < 10
+
+
+@pytest.mark.parametrize(
+    ("template", "names"),
+    [
+        ("<i><!-- <b> --><u><!-- <s>", ["i", "u"]),
+        ("<i><!--><b><!-- x ---><u>", ["i", "b", "u"]),
+        ("<i>1 < 2 <b", ["i"]),
+        ("<script>x = '<!-- <b>'</script><i><STYLE>/* <!-- */</STYLE><b>", ["script", "i", "style", "b"]),
+        ("{% raw %}<i>{{ {% endraw %}<b>{% comment %}<u>{% endcomment %}{{ '<s>' }}<em>{% broken", ["i", "b", "em"]),
+        ("{% if a %}" * 60 + "<i>" + "{% else %}{% endif %}" * 60 + "<b>", ["i", "b"]),
+    ],
+)
+def test_what_is_an_element_and_what_is_not(template: str, names: list[str]) -> None:
+    found = read_markup(template).elements
+    assert [element.name for element in found] == names
+    assert len(found[-1].branch) == 0
