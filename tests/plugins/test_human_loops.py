@@ -15,7 +15,8 @@ import pytest
 
 from tests.plugins.conftest import first_event
 from tests.service.running import RunningService
-from trueground.service.engine import answering, leasing
+from trueground.service.engine import answering, leasing, reviews
+from trueground.service.engine.origins import Origin
 from trueground.storage import file_uri
 
 pytestmark = pytest.mark.thorough
@@ -164,3 +165,20 @@ def test_one_trigger_waits_for_all_loops_of_a_run_and_for_no_others(service: Run
     other = service.client("sagemaker-a2i-runtime")
     other.start_human_loop(HumanLoopName="other", FlowDefinitionArn=flow, HumanLoopInput={"InputContent": "{}"})
     assert asyncio.run(asyncio.wait_for(first_event(deferred.value.trigger), 60)) == event
+
+
+def test_loops_say_which_task_started_them_and_what_may_not_work_is_logged(
+    service: RunningService, flow: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from operators.human_loops import StartHumanLoopsOperator
+
+    file = write_file(service, {"a": {"taskObject": "one"}, "b": {"taskObject": "two"}})
+    ti = SimpleNamespace(dag_id="review", run_id="night 1", task_id="loops.start", map_index=2)
+    operator = StartHumanLoopsOperator(task_id="start", flow_definition=flow, file=file, name="texts", run_name="night")
+    operator.execute({**CONTEXT, "ti": ti})
+    (found,) = reviews.reviews_of_task(service.db, Origin("review", "night 1", "loops.start", "2"))
+    assert (found.progress.objects, found.progress.status) == (2, "InProgress")
+    assert [origin.run for origin in found.runs] == ["night 1"]
+    # The team has no members: AWS would take the flow definition without a word, and so it is made.
+    make_flow(service, "Another title")
+    assert "had no members" in capsys.readouterr().out

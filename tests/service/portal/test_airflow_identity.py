@@ -7,9 +7,9 @@ from pathlib import Path
 import httpx
 from fastapi import FastAPI, Request
 
-from tests.service.running import running
+from tests.service.running import _job_request, add_team, running
 from trueground.service.app import create_app
-from trueground.service.engine import accounts
+from trueground.service.engine import accounts, first_start, jobs
 from trueground.service.security import Identity
 from trueground.service.settings import ServiceSettings
 
@@ -46,3 +46,24 @@ def test_a_worker_whom_airflow_does_not_know_stays_a_worker(tmp_path: Path) -> N
         assert eve.post("/api/session", json={"username": "eve", "password": "secret"}).status_code == 200
         assert eve.get("/jobs").status_code == 403
         assert eve.get("/api/airflow/task", params={"dag": "d", "run": "r", "task": "t"}).status_code == 403
+
+
+def test_a_job_links_to_its_run_where_the_portal_is_mounted_in_airflow(tmp_path: Path) -> None:
+    folder = tmp_path.resolve()
+    app = _app(folder)
+    # As the plugin does it, in an Airflow that is below a path itself.
+    app.state.mounted_at = "/trueground"
+    airflow = FastAPI()
+    airflow.mount("/trueground", app)
+    outer = FastAPI()
+    outer.mount("/af", airflow)
+    with running(outer) as url, httpx.Client(base_url=url, cookies={"airflow": "maya"}, timeout=60) as maya:
+        db = app.state.service.db
+        first_start.prepare(db, app.state.service.secrets, app.state.service.settings)
+        add_team(db, app.state.service.settings)
+        request = _job_request(folder / "data", "animals")
+        tags = {"trueground:dag": "label_x", "trueground:run": "scheduled__2026-01-05T00:00:00+00:00"}
+        request["Tags"] = [{"Key": key, "Value": value} for key, value in tags.items()]
+        jobs.create_job(db, app.state.service.storage, app.state.service.settings, request)
+        page = maya.get("/af/trueground/jobs/animals").text
+        assert 'href="/af/dags/label_x/runs/scheduled__2026-01-05T00%3A00%3A00%2B00%3A00" target="_top"' in page

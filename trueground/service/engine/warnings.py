@@ -62,8 +62,10 @@ def too_few_people(connection: Connection, workteam: str, wanted: int, tags: Map
     if people >= wanted:
         return []
     members = f"{people} member{'' if people == 1 else 's'}" if people else "no members"
+    answers = "1 answer per object is" if wanted == 1 else f"{wanted} answers per object are"
+    missing = "1 more joins" if wanted - people == 1 else f"{wanted - people} more join"
     return [
-        f"{wanted} answers per object are asked for, but the work team {workteam} had {members} when this was created. "
-        f"No object is complete until {wanted - people} more join the team; if it is stopped before, objects are "
-        "labeled from the answers they have, and marked in the output."
+        f"{answers} asked for, but the work team {workteam} had {members} when this was created. "
+        f"No object is complete until {missing} the team; if it is stopped before, objects are labeled from the "
+        "answers they have, and marked in the output."
     ]
