@@ -112,7 +112,7 @@ class RunningService:
         self.db.version += 1
         return answer_all(self.db, job, worker_id, label, most)
 
-    def wait_for(self, name: str, *statuses: str, seconds: float = 15) -> dict[str, Any]:
+    def wait_for(self, name: str, *statuses: str, seconds: float = 120) -> dict[str, Any]:
         """Describe the job until it has one of these statuses."""
         client, end = self.client(), time.monotonic() + seconds
         while True:

@@ -27,7 +27,7 @@ from trueground.service.engine import job_insight
 from trueground.storage import file_uri
 
 
-def label_all(service: RunningService, name: str, worker: str, label: Truth = truth, seconds: float = 60) -> Any:
+def label_all(service: RunningService, name: str, worker: str, label: Truth = truth, seconds: float = 600) -> Any:
     """Answer whatever the job asks until it has ended."""
     end = time.monotonic() + seconds
     while True:
@@ -178,7 +178,7 @@ def test_a_job_is_stopped_between_its_rounds_and_keeps_what_is_done(
 ) -> None:
     worker = service.add_worker("ann")
     sagemaker.create_labeling_job(**job_request("animals", pictures(300), LabelingJobAlgorithmsConfig=IMAGES))
-    end = time.monotonic() + 15
+    end = time.monotonic() + 120
     while not service.answer("animals", worker, truth, most=20):
         assert time.monotonic() < end
         time.sleep(0.05)

@@ -46,7 +46,7 @@ def start(a2i: Any) -> Callable[..., str]:
 def wait(a2i: Any) -> Callable[..., dict[str, Any]]:
     """``wait(name, *statuses)``: describe the loop until it has one of them."""
 
-    def until(name: str, *statuses: str, seconds: float = 15) -> dict[str, Any]:
+    def until(name: str, *statuses: str, seconds: float = 120) -> dict[str, Any]:
         end = time.monotonic() + seconds
         while True:
             loop: dict[str, Any] = a2i.describe_human_loop(HumanLoopName=name)

@@ -46,7 +46,7 @@ class Messages:
         for one in objects:
             self.sns.publish(TopicArn=self.topic, Message=one if isinstance(one, str) else json.dumps(one))
 
-    def received(self, count: int, seconds: float = 15) -> list[dict[str, Any]]:
+    def received(self, count: int, seconds: float = 120) -> list[dict[str, Any]]:
         """The first so many labels that went out."""
         found: list[dict[str, Any]] = []
         end = time.monotonic() + seconds
@@ -82,7 +82,7 @@ def pixel(data_root: Path) -> str:
     return f"file://{data_root}/in/animals/pixel.png"
 
 
-def eventually(check: Callable[[], bool], seconds: float = 15) -> None:
+def eventually(check: Callable[[], bool], seconds: float = 120) -> None:
     end = time.monotonic() + seconds
     while not check():
         assert time.monotonic() < end

@@ -106,7 +106,7 @@ def test_an_admin_changes_closes_and_erases_an_account(
     assert ada.post(page, data={"token": token, "act": "erase", "value": "ann"}).status_code == 303
     assert f"erased-{ann}" in ada.get(page).text and ">ann<" not in ada.get("/people").text
     (file,) = (service.data_root / "out/animals/annotations/worker-response").rglob("*.json")
-    for _ in range(50):
+    for _ in range(1200):
         if f"erased-{ann}" in file.read_text():
             break
         time.sleep(0.05)

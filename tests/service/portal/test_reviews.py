@@ -213,7 +213,12 @@ def test_a_job_links_to_its_run_and_is_stopped_after_a_look_at_what_is_lost(
     page = max_.get("/jobs/stopping").text
     assert "https://airflow.example.org/dags/label%20digits/runs/manual__2026-01-05T08%3A30%3A00%2B00%3A00" in page
     asked = max_.get("/jobs/stopping/stop")
-    for text in ("<dd>2</dd>", "<dd>2 <small>marked", "<dd>1 <small>can be", "<dd>4</dd>", "<dd>1 <small>of 5"):
+    for text in (
+        "unlabeled</dt><dd>2</dd>",
+        "asked for</dt><dd>2</dd>",
+        "hold now</dt><dd>1</dd>",
+        "stay</dt><dd>4</dd>",
+    ):
         assert text in asked.text, text
     assert max_.post("/jobs/stopping/stop", data={"token": "forged"}).status_code == 403
     assert max_.get("/api/jobs/stopping").json()["status"] == "InProgress"

@@ -31,5 +31,5 @@ async function begin() {
   const [first, second] = resumed ? [resumed] : await heldTasks(tabsAnswered);
   if (second) ahead = second;
   show(first ?? await fetchTask());
-  if (first?.assignment.again) say(first.assignment.openElsewhere ? BACK_AND_ELSEWHERE : BACK);
+  if (first?.assignment.again) say(first.assignment.openElsewhere ? BACK_AND_ELSEWHERE : BACK, 'info');
 }

@@ -11,8 +11,9 @@ const byId = (id) => document.getElementById(id);
 const wait = (time) => new Promise((resolve) => setTimeout(resolve, time));
 const serviceNow = () => Date.now() + clockSkew;
 
-function say(text) {
+function say(text, kind = 'alert') {
   const notice = byId('notice');
+  notice.className = kind;
   notice.hidden = !text;
   notice.textContent = text || '';
 }

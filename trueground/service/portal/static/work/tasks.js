@@ -134,7 +134,7 @@ async function drop(id) {
   if (!task || current !== task) return;
   current = null;
   task.clock.stop();
-  say('The task that was here is open in another tab now. Here is another one.');
+  say('The task that was here is open in another tab now. Here is another one.', 'info');
   await showNext();
 }
 
