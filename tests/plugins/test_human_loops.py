@@ -168,7 +168,7 @@ def test_one_trigger_waits_for_all_loops_of_a_run_and_for_no_others(service: Run
 
 
 def test_loops_say_which_task_started_them_and_what_may_not_work_is_logged(
-    service: RunningService, flow: str, capsys: pytest.CaptureFixture[str]
+    service: RunningService, flow: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     from operators.human_loops import StartHumanLoopsOperator
 
@@ -181,4 +181,4 @@ def test_loops_say_which_task_started_them_and_what_may_not_work_is_logged(
     assert [origin.run for origin in found.runs] == ["night 1"]
     # The team has no members: AWS would take the flow definition without a word, and so it is made.
     make_flow(service, "Another title")
-    assert "had no members" in capsys.readouterr().out
+    assert "had no members" in caplog.text

@@ -149,9 +149,10 @@ def own_statistics(request: Request, worker_id: WorkerId) -> dict[str, Any]:
 def airflow_task(request: Request, who: HouseManager, dag: str, run: str, task: str, map: str = "-1") -> dict[str, Any]:
     """What a task in Airflow waits for, for managers; ``{"job": null}`` where it has started no labeling job.
 
-    ``reviews``: the human loops that it started, or, where it started nothing, those of its run.
+    ``reviews``, where there are some: the human loops that it started, or, where it started nothing, those of its run.
     """
     db = service_of(request).db
     found = job_of_task(db, dag=dag, run=run, task=task, map_index=map)
     loops = [] if found else reviews.reviews_of_task(db, Origin(dag, run, task, map))
-    return {"job": asdict(found) if found else None, "reviews": [as_json(one) for one in loops]}
+    answer: dict[str, Any] = {"job": asdict(found) if found else None}
+    return {**answer, "reviews": [as_json(one) for one in loops]} if loops else answer
