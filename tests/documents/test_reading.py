@@ -110,15 +110,15 @@ def test_the_same_page_gives_the_same_response() -> None:
     ("content", "problem"),
     [
         (b"", "the file is empty"),
-        (b"%PDF-1.7 a document, but no image", "the file is not an image"),
+        (b"%PDF-1.7 a document, but no image", "an image of the format PDF, which browsers do not show"),
         (blank_png(60_000, 60_000, rows=1), "more than 100,000,000 pixels"),
         (blank_png(12_000, 9_000, rows=1), "12000 x 9000 pixels"),
         (file_of(page("Total: 12.50"))[:2000], "the image is broken"),
-        (file_of(page("Total: 12.50"), "GIF"), "an image of the format GIF"),
+        (file_of(page("Total: 12.50"), "TIFF"), "an image of the format TIFF, which browsers do not show"),
         (file_of(page("")), "there is no text on the page"),
         (file_of(Image.new("RGB", (5_000, 3), "white")), "there is no text on the page"),
     ],
-    ids=["nothing", "pdf", "bomb", "too large", "cut off", "gif", "empty page", "strip"],
+    ids=["nothing", "pdf", "bomb", "too large", "cut off", "tiff", "empty page", "strip"],
 )
 def test_a_document_that_cannot_be_read_is_refused_by_name(content: bytes, problem: str) -> None:
     with pytest.raises(InputError, match=problem):

@@ -39,7 +39,7 @@ def test_images_stand_in_the_order_of_their_bytes(build: Callable[..., list[str]
 
 
 def test_other_files_and_hidden_ones_are_passed_over(build: Callable[..., list[str]], put: Put) -> None:
-    for name in ("a.gif", "b.txt", "png", ".c.png", ".cache/d.png", "e/.f/g.png", "__MACOSX/._h.png"):
+    for name in ("a.heic", "b.txt", "png", ".c.png", ".cache/d.png", "e/.f/g.png", "__MACOSX/._h.png"):
         put(f"data/{name}", b"x")
     wanted = put("data/i/j.png", b"x")
     assert build() == [wanted]

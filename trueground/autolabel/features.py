@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import io
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImageOps
+from PIL import Image
 
-from trueground.errors import InputError
-from trueground.manifests.images import FORMATS
+from trueground.images import seen
 
 if TYPE_CHECKING:
     from scipy.sparse import csr_array
@@ -25,7 +23,6 @@ RASTER = 16
 """Side of the grey raster among the features."""
 COLOURS = 4
 """Side of the raster of colours."""
-MOST_PIXELS = 100_000_000
 DIRECTIONS = 8
 CELLS = (4, 7)
 """Cells a side in which edges are counted: coarse ones forgive shifts, fine ones tell more."""
@@ -126,27 +123,9 @@ def _hashed(lines: Sequence[str]) -> csr_array:
 
 
 def _raster(content: bytes) -> NDArray[np.float32]:
-    """An image upright as ``[32, 32, 3]`` numbers from 0 to 1."""
-    try:
-        with Image.open(io.BytesIO(content), formats=FORMATS) as opened:
-            if opened.width * opened.height > MOST_PIXELS:
-                raise InputError(f"an image of {opened.width} x {opened.height} pixels is too large")
-            # A JPEG is decoded at a fraction of its size where that suffices.
-            opened.draft("RGB", (4 * SIDE, 4 * SIDE))
-            image = ImageOps.exif_transpose(opened)
-            if image.mode.startswith(("I", "F")):
-                image = _eight_bits(image)
-            image = image.convert("RGB").resize((SIDE, SIDE), Image.Resampling.BOX)
-    except (OSError, SyntaxError, ValueError, EOFError, Image.DecompressionBombError) as error:
-        raise InputError(f"not an image: {error}") from error
+    """An image as people see it, as ``[32, 32, 3]`` numbers from 0 to 1."""
+    image = seen(content, 4 * SIDE).resize((SIDE, SIDE), Image.Resampling.BOX)
     return np.asarray(image, dtype=np.float32) / np.float32(255)
-
-
-def _eight_bits(image: Image.Image) -> Image.Image:
-    """An image of deeper grey, whose own range becomes black to white: Pillow would cut off what is above 255."""
-    values = np.asarray(image, dtype=np.float64)
-    low, high = float(values.min()), float(values.max())
-    return Image.fromarray(((values - low) / max(high - low, 1e-9) * 255).astype(np.uint8))
 
 
 def _blocks(images: NDArray[np.float32]) -> NDArray[np.float32]:

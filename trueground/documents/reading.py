@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import hashlib
-import io
 from typing import TYPE_CHECKING, Any
 
 from trueground.documents.blocks import response_of
 from trueground.documents.ocr import recognize
 from trueground.documents.pairs import find_pairs
 from trueground.errors import InputError
+from trueground.images import seen
 from trueground.manifests.images import IMAGE_BYTES, content_problem
 
 if TYPE_CHECKING:
@@ -42,18 +42,9 @@ def read_document(image: bytes) -> dict[str, Any]:
 
 def _page_of(content: bytes) -> Image:
     """The page in RGB, upright as browsers show it. Raises :class:`InputError`."""
-    from PIL import Image, ImageOps
-
     if len(content) > IMAGE_BYTES:
         raise InputError(f"{len(content):,} bytes; a page may have {IMAGE_BYTES:,}", hint="Make the image smaller.")
     if problem := content_problem(content):
         raise InputError(problem[0], hint=problem[1])
-    try:
-        with Image.open(io.BytesIO(content)) as image:
-            page = ImageOps.exif_transpose(image).convert("RGBA")
-    except OSError as error:
-        # Only now a large image is decoded whole.
-        raise InputError(f"the image is broken: {error}", hint="Save it again, or take it out.") from error
-    # What is transparent is paper.
-    paper = Image.new("RGBA", page.size, "white")
-    return Image.alpha_composite(paper, page).convert("RGB")
+    # Only now a large image is decoded whole. What is transparent is paper.
+    return seen(content)

@@ -10,12 +10,12 @@ from itertools import chain
 from typing import Any, Literal
 
 from trueground.errors import InputError
+from trueground.images import OTHER_SUFFIXES, SUFFIXES
 from trueground.manifests.read import object_key
 from trueground.manifests.texts import Note, text_objects
 from trueground.manifests.write import write_manifest
 from trueground.storage import Storage
 
-IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png")
 TEXT_SUFFIXES = (".txt", ".csv")
 
 
@@ -50,8 +50,8 @@ def build_manifest(
     Raises:
         InputError: nothing of this media lies below the prefix, or a text file cannot be read.
     """
-    suffixes = IMAGE_SUFFIXES if media == "image" else TEXT_SUFFIXES
-    files = _files(storage, prefix, suffixes)
+    suffixes = SUFFIXES if media == "image" else TEXT_SUFFIXES
+    files = _files(storage, prefix, suffixes, OTHER_SUFFIXES if media == "image" else (), note)
     objects = ({"source-ref": uri} for uri in files) if media == "image" else _texts(storage, files, column, note)
     # Looked at before the file is made: an empty prefix must leave nothing behind.
     first = next(objects, None)
@@ -65,13 +65,21 @@ def build_manifest(
     return write_manifest(storage, out_uri, wanted)
 
 
-def _files(storage: Storage, prefix: str, suffixes: tuple[str, ...]) -> Iterator[str]:
+def _files(
+    storage: Storage, prefix: str, suffixes: tuple[str, ...], others: tuple[str, ...], note: Note
+) -> Iterator[str]:
     # What the prefix itself is called does not matter; the last part is where a single file would stand.
     outside = prefix.rstrip("/").count("/")
+    left_out: list[str] = []
     for uri in storage.list(prefix):
         hidden = any(part.startswith(".") for part in uri.split("/")[outside + 1 :])
         if uri.lower().endswith(suffixes) and not hidden:
             yield uri
+        elif uri.lower().endswith(others) and not hidden:
+            left_out.append(uri)
+    if left_out:
+        problem = f"{len(left_out)} files are of formats that browsers do not show and were left out: {left_out[0]}"
+        note(f"{problem}{', …' if len(left_out) > 1 else ''}. Convert them to JPEG or PNG.")
 
 
 def _texts(storage: Storage, files: Iterator[str], column: str | None, note: Note) -> Iterator[dict[str, Any]]:

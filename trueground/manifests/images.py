@@ -5,22 +5,20 @@ from __future__ import annotations
 import io
 
 from trueground.errors import InputError, UnavailableError
+from trueground.images import FORMATS, PIXELS, format_problem
 from trueground.storage import Storage
 
 IMAGE_BYTES = 40 * 1024 * 1024
-IMAGE_PIXELS = 100_000_000
 DECODED_PIXELS = 16_000_000
 """Larger images are not decoded whole to be checked, which would take 300 MB for the largest."""
-
-FORMATS = ("PNG", "JPEG", "GIF", "BMP", "WEBP", "TIFF")
-"""What is decoded at all. Pillow has Ghostscript run PostScript, and its rarer readers are the less tried ones."""
 
 
 def image_problem(storage: Storage, uri: str) -> tuple[str, str] | None:
     """What keeps people from seeing an image, and what to do about it; ``None`` where nothing does.
 
-    Ground Truth takes PNG and JPEG of at most 40 MB and 100 megapixels
-    (https://docs.aws.amazon.com/sagemaker/latest/dg/input-data-limits.html).
+    An image has at most 40 MB and 100 megapixels, as for Ground Truth
+    (https://docs.aws.amazon.com/sagemaker/latest/dg/input-data-limits.html), and a format of
+    :data:`trueground.images.FORMATS`.
     """
     try:
         size = storage.size(uri)
@@ -45,13 +43,11 @@ def content_problem(content: bytes) -> tuple[str, str] | None:
     if not content:
         return "the file is empty", "Put the image there again."
     try:
-        with Image.open(io.BytesIO(content)) as image:
-            if image.format not in ("PNG", "JPEG"):
-                return f"an image of the format {image.format}", "Save it as PNG or JPEG."
+        with Image.open(io.BytesIO(content), formats=FORMATS) as image:
             pixels = image.width * image.height
-            if pixels > IMAGE_PIXELS:
-                return f"{image.width} x {image.height} pixels; an image may have {IMAGE_PIXELS:,}", "Make it smaller."
-            if image.format == "JPEG":
+            if pixels > PIXELS:
+                return f"{image.width} x {image.height} pixels; an image may have {PIXELS:,}", "Make it smaller."
+            if image.format in ("JPEG", "MPO"):
                 # At an eighth of the size: reads the whole file, and decodes sixty times less.
                 image.draft(image.mode, (max(1, image.width // 8), max(1, image.height // 8)))
                 image.load()
@@ -60,9 +56,9 @@ def content_problem(content: bytes) -> tuple[str, str] | None:
             else:
                 image.verify()
     except (Image.DecompressionBombError, Image.DecompressionBombWarning):
-        return f"more than {IMAGE_PIXELS:,} pixels", "Make it smaller."
+        return f"more than {PIXELS:,} pixels", "Make it smaller."
     except UnidentifiedImageError:
-        return "the file is not an image", "Save it as PNG or JPEG, or take it out."
+        return format_problem(content)
     # Pillow's readers meet broken files with all of these.
     except (OSError, SyntaxError, ValueError, IndexError, TypeError) as error:
         return f"the image is broken: {error}", "Save it again, or take it out."

@@ -15,6 +15,7 @@ from PIL import Image
 
 from tests.service.running import PIXEL, RunningService
 from trueground.errors import InputError
+from trueground.images import seen
 from trueground.service.portal.named_files import NamedFiles
 from trueground.service.portal.pictures import kind_and_pixels
 from trueground.service.security import SecretBox
@@ -111,13 +112,39 @@ def test_the_type_is_what_the_file_is_whatever_its_name(
     assert answer.headers["x-content-type-options"] == "nosniff"
 
 
+def test_people_are_shown_what_models_see(service: RunningService) -> None:
+    """Deep grey, a transparent drawing and an animation come as another picture, whole and in parts; MPO as JPEG."""
+
+    def saved(image: Image.Image, kind: str, **options: Any) -> bytes:
+        out = BytesIO()
+        image.save(out, kind, **options)
+        return out.getvalue()
+
+    plain = Image.new("RGB", (6, 4), "red")
+    deep = saved(Image.frombytes("I;16", (6, 4), struct.pack("<24H", *range(0, 4080, 170))), "PNG")
+    drawing = saved(Image.new("RGBA", (6, 4), (255, 0, 0, 0)), "PNG")
+    moving = saved(plain, "GIF", save_all=True, append_images=[Image.new("RGB", (6, 4), "blue")])
+    for name, content in (("deep.png", deep), ("drawing.png", drawing), ("moving.gif", moving)):
+        link = link_to(service, name, content)
+        answer = httpx.get(link)
+        assert answer.headers["content-type"] == "image/png" and answer.content != content
+        assert Image.open(BytesIO(answer.content)).convert("RGB").tobytes() == seen(content).tobytes()
+        part = httpx.get(link, headers={"Range": "bytes=10-19"})
+        assert (part.status_code, part.content) == (206, answer.content[10:20])
+        assert httpx.head(link).headers["content-length"] == str(len(answer.content))
+    camera = saved(plain, "MPO", save_all=True, append_images=[plain])
+    for name, content, kind in (("camera.jpg", camera, "image/jpeg"), ("a.avif", saved(plain, "AVIF"), "image/avif")):
+        answer = httpx.get(link_to(service, name, content))
+        assert (answer.headers["content-type"], answer.content) == (kind, content)
+
+
 @pytest.mark.parametrize("size", [(10_001, 10_000), (60_000, 60_000)])
 def test_a_picture_that_decodes_to_too_much_is_not_served(service: RunningService, size: tuple[int, int]) -> None:
     for name in ("bomb.png", "bomb.txt", "bomb.mp4"):
         assert httpx.get(link_to(service, name, png(*size))).status_code == 413
 
 
-@pytest.mark.parametrize("kind", ["PNG", "JPEG", "GIF", "BMP", "WEBP"])
+@pytest.mark.parametrize("kind", ["PNG", "JPEG", "GIF", "BMP", "WEBP", "AVIF"])
 def test_the_size_of_a_picture_is_read_from_its_header(kind: str) -> None:
     file = BytesIO()
     Image.new("RGB", (321, 123)).save(file, kind)

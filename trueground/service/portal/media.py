@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import mimetypes
 import re
 from collections.abc import Iterator
@@ -13,6 +14,8 @@ from starlette.exceptions import HTTPException
 from starlette.responses import Response, StreamingResponse
 
 from trueground.errors import InputError, UnavailableError
+from trueground.images import may_need_another, shown_otherwise
+from trueground.manifests.images import DECODED_PIXELS, IMAGE_BYTES
 from trueground.service.engine import visibility
 from trueground.service.portal import pictures
 from trueground.service.portal.session import address_of, check_range, prefix_of, service_of
@@ -83,7 +86,7 @@ def media(request: Request, token: str) -> Response:
         "Cross-Origin-Resource-Policy": "cross-origin",
     }
     try:
-        kind = _kind(handle, uri, size)
+        handle, size, kind = _as_seen(handle, size, _kind(handle, uri, size))
         if kind.startswith(PLAYABLE):
             # In a frame of its own the browser makes a page around it, which has to load it.
             here = f"{request.url.netloc}{prefix_of(request)}"
@@ -100,6 +103,27 @@ def media(request: Request, token: str) -> Response:
         handle.close()
         raise
     return StreamingResponse(_chunks(handle, end - start), status, headers, kind)
+
+
+def _as_seen(handle: IO[bytes], size: int, kind: str) -> tuple[IO[bytes], int, str]:
+    """The file; or another in its place, where a browser would show it otherwise than models see it."""
+    if not kind.startswith("image/") or size > IMAGE_BYTES:
+        return handle, size, kind
+    handle.seek(0)
+    head = handle.read(pictures.HEAD)
+    if not may_need_another(head):
+        return handle, size, kind
+    known = pictures.kind_and_pixels(head)
+    if known is None or known[1] > DECODED_PIXELS:
+        return handle, size, kind
+    try:
+        other = shown_otherwise(head + handle.read())
+    except InputError:
+        other = None
+    if other is None:
+        return handle, size, kind
+    handle.close()
+    return io.BytesIO(other), len(other), "image/png"
 
 
 def _kind(handle: IO[bytes], uri: str, size: int) -> str:

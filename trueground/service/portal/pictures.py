@@ -19,7 +19,7 @@ _MAGIC = (b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff", b"GIF8", b"BM")
 
 def looks_like_a_picture(head: bytes) -> bool:
     """Whether a file starts as a picture does."""
-    return head.startswith(_MAGIC) or _is_webp(head)
+    return head.startswith(_MAGIC) or _is_webp(head) or _is_avif(head)
 
 
 def kind_and_pixels(head: bytes) -> tuple[str, int] | None:
@@ -28,9 +28,14 @@ def kind_and_pixels(head: bytes) -> tuple[str, int] | None:
         # By hand: Pillow makes room for the whole picture just to say how large it is.
         size = _webp_size(head)
         return ("image/webp", size[0] * size[1]) if size else None
+    if _is_avif(head):
+        size = _avif_size(head)
+        return ("image/avif", size[0] * size[1]) if size else None
     try:
         with Image.open(io.BytesIO(head), formats=_FORMATS) as picture:
-            return Image.MIME[str(picture.format)], picture.width * picture.height
+            # Cameras write several pictures into one JPEG (MPO); browsers show the first.
+            kind = "JPEG" if picture.format == "MPO" else str(picture.format)
+            return Image.MIME[kind], picture.width * picture.height
     except Image.DecompressionBombError:
         return "image/x-too-large", PIXELS_AT_MOST + 1
     except (OSError, SyntaxError, ValueError, EOFError, struct.error):
@@ -39,6 +44,21 @@ def kind_and_pixels(head: bytes) -> tuple[str, int] | None:
 
 def _is_webp(head: bytes) -> bool:
     return head[:4] == b"RIFF" and head[8:12] == b"WEBP"
+
+
+def _is_avif(head: bytes) -> bool:
+    # Its own brand, or a general one and its own among those that it is compatible with.
+    return head[4:8] == b"ftyp" and head[8:12] in (b"avif", b"avis", b"mif1", b"msf1") and b"avi" in head[8:64]
+
+
+def _avif_size(head: bytes) -> tuple[int, int] | None:
+    """The largest of the sizes that a file's items have: a picture, its transparency, thumbnails."""
+    sizes = []
+    place = head.find(b"ispe")
+    while 0 <= place <= len(head) - 16:
+        sizes.append(struct.unpack(">II", head[place + 8 : place + 16]))
+        place = head.find(b"ispe", place + 4)
+    return max(sizes, key=lambda size: size[0] * size[1], default=None)
 
 
 def _webp_size(head: bytes) -> tuple[int, int] | None:
