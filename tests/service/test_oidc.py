@@ -13,7 +13,7 @@ from urllib.parse import parse_qs, urlsplit
 import httpx
 import pytest
 from joserfc.jwk import RSAKey
-from sqlalchemy import select
+from sqlalchemy import insert, select
 from starlette.responses import RedirectResponse, Response
 
 from tests.service.oidc_servers import MockProvider, StrictProvider, aws_claims, mock_provider, strict_provider
@@ -23,6 +23,7 @@ from trueground.service.engine.errors import Invalid, SignInRefused
 from trueground.service.engine.oidc import person_of
 from trueground.service.engine.oidc_provider import check_address
 from trueground.service.engine.output_rows import WorkerIdentity
+from trueground.service.store.database import now
 from trueground.service.store.tables import worker_groups, workers, workforces
 
 WORKFORCE = "partners"
@@ -188,6 +189,11 @@ def test_who_loses_the_claim_of_groups_loses_access_and_is_told(
 def test_a_group_of_a_provider_is_not_the_local_group_of_that_name(
     service: RunningService, mock: MockProvider, visitor: httpx.Client, make_job: Callable[..., str]
 ) -> None:
+    # A store of before there was one workforce in a region: local teams beside those of the provider.
+    with service.db.write() as connection:
+        values = {"name": "default", "request": {}, "created_at": now(), "updated_at": now()}
+        connection.execute(insert(workforces).values(**values))
+    service.add_team()
     make_job("animals")  # of the local team and group "annotators"
     mock.set_user("ada", "annotators")
     log_in(visitor, "ada")
@@ -214,6 +220,7 @@ def test_the_same_subject_of_two_issuers_is_two_people(
 ) -> None:
     mock.set_user("u-1", "labelers")
     log_in(visitor, "u-1")
+    service.client().delete_workforce(WorkforceName=WORKFORCE)
     with strict_provider() as other:
         add_workforce(service, other.config, "others")
         visitor.get(httpx.get(to_provider(visitor, workforce="others")).headers["location"])
@@ -222,8 +229,6 @@ def test_the_same_subject_of_two_issuers_is_two_people(
 
 def test_a_closed_account_cannot_sign_in(service: RunningService, mock: MockProvider, visitor: httpx.Client) -> None:
     from sqlalchemy import update
-
-    from trueground.service.store.database import now
 
     mock.set_user("ada", "labelers")
     log_in(visitor, "ada")
