@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 
 import pytest
@@ -12,6 +13,8 @@ from tests.service.running import RunningService, _running_service
 from trueground.service.settings import ServiceSettings
 
 pytestmark = pytest.mark.browser
+GO = re.compile("Start|Continue where you were")
+"""The link to a job, for a worker who left it half done as well."""
 
 SPY = """
 <script>
@@ -44,7 +47,7 @@ def portal(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningService]
 def test_five_digits_with_the_keyboard(browser: Browser, portal: RunningService) -> None:
     page = signed_in(browser, portal, "ada", viewport={"width": 1440, "height": 900})
     shot(page, "work-list-1440")
-    page.get_by_role("link", name="Start").click()
+    page.get_by_role("link", name=GO).click()
     visible_task(page)
     shot(page, "task-1440")
     for count, digit in enumerate("31415", start=1):
@@ -66,7 +69,7 @@ def test_five_digits_with_the_keyboard(browser: Browser, portal: RunningService)
 
 def test_enter_without_a_choice_submits_nothing(browser: Browser, portal: RunningService) -> None:
     page = signed_in(browser, portal, "zoe")
-    page.get_by_role("link", name="Start").click()
+    page.get_by_role("link", name=GO).click()
     frame = visible_task(page)
     page.keyboard.press("Enter")
     expect(frame.get_by_text("Choose a category first.")).to_be_visible()
@@ -75,7 +78,7 @@ def test_enter_without_a_choice_submits_nothing(browser: Browser, portal: Runnin
 
 def test_a_template_reaches_neither_session_nor_portal_nor_network(browser: Browser, portal: RunningService) -> None:
     page = signed_in(browser, portal, "zoe")
-    page.get_by_role("link", name="Start").click()
+    page.get_by_role("link", name=GO).click()
     body = visible_task(page).locator("body")
     expect(body).to_have_attribute("data-fetched", "refused")
     assert body.get_attribute("data-found") == "SecurityError SecurityError SecurityError"
@@ -89,7 +92,7 @@ def test_a_template_reaches_neither_session_nor_portal_nor_network(browser: Brow
 def test_the_task_fits_a_phone(browser: Browser, portal: RunningService) -> None:
     page = signed_in(browser, portal, "zoe", viewport={"width": 390, "height": 844})
     shot(page, "work-list-390")
-    page.get_by_role("link", name="Start").click()
+    page.get_by_role("link", name=GO).click()
     frame = visible_task(page)
     shot(page, "task-390")
     wide = "document.documentElement.scrollWidth > document.documentElement.clientWidth"
@@ -99,7 +102,7 @@ def test_the_task_fits_a_phone(browser: Browser, portal: RunningService) -> None
 
 def test_a_lost_connection_loses_no_answer(browser: Browser, portal: RunningService) -> None:
     page = signed_in(browser, portal, "zoe")
-    page.get_by_role("link", name="Start").click()
+    page.get_by_role("link", name=GO).click()
     visible_task(page)
     before = int(page.locator("#done").inner_text())
     page.wait_for_load_state("networkidle")

@@ -26,7 +26,7 @@ COMMON = {
     "ValidationException", "SerializationException", "UnknownOperationException", "InternalFailure",
     "ThrottlingException", "RequestEntityTooLargeException", "IncompleteSignatureException",
     "InvalidSignatureException", "MissingAuthenticationTokenException", "UnrecognizedClientException",
-    "RequestTimeoutException",
+    "RequestTimeoutException", "ServiceUnavailable",
 }  # fmt: skip
 ISSUE = {
     "CreateLabelingJob", "DescribeLabelingJob", "ListLabelingJobs", "ListLabelingJobsForWorkteam", "StopLabelingJob",
@@ -136,6 +136,8 @@ def test_the_aws_cli_reviews_something(service: Any, command: Callable[..., Any]
 
 
 def test_the_aws_cli_manages_people(command: Callable[..., Any]) -> None:
+    # There is one workforce in a region: the first one makes room once it has no work team.
+    command("sagemaker", "delete-workteam", "--workteam-name", "annotators")
     command("sagemaker", "create-workforce", "--workforce-name", "clinic")
     command(
         "sagemaker", "create-workteam", "--workteam-name", "nurses", "--workforce-name", "clinic",
