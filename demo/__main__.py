@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import sys
 import time
 from datetime import UTC, datetime
@@ -12,14 +13,11 @@ from typing import Any
 from urllib.parse import unquote, urlsplit
 
 from demo.airflow import ROOT, LocalAirflow
-from demo.digits import read_truth, write_digits
+from demo.digits import read_truth
 from demo.people import SimulatedPeople
-from demo.processes import StartError, run_program
+from demo.processes import StartError, own_terminal, run_program
 from demo.progress import follow, result_of, trigger, wait_for_run
-
-DATA = ROOT / "data"
-TRUTH = ROOT / ".trueground" / "demo" / "digits-truth.csv"
-"""Outside the data root: nothing the pipeline or the service may read."""
+from demo.samples import DATA, TRUTH, make_teams, write_samples
 
 
 def main() -> int:
@@ -28,13 +26,18 @@ def main() -> int:
     parser.add_argument("command", nargs="?", choices=("run", "up"), default="run")
     parser.add_argument("--port", type=int, default=8080, help="the first port to try")
     options = parser.parse_args()
-    return run_program(lambda: _run(options.command, options.port))
+    if options.command == "run":
+        return run_program(lambda: _run("run", options.port))
+    with own_terminal():
+        # Ctrl-C is how `make up` ends.
+        return run_program(lambda: _run("up", options.port), stopped=0)
 
 
 def _run(command: str, port: int) -> int:
     print("Preparing: 1,797 digits as pictures, Airflow's database, the labeling service's store …", flush=True)
-    count = write_digits(DATA / "digits" / "images", TRUTH)
+    count = write_samples()
     airflow = LocalAirflow(ROOT / ".airflow", ROOT / ".trueground", DATA, port)
+    make_teams(airflow)
     with airflow.running():
         print(f"Airflow:  {airflow.url}   user {airflow.user}   password {airflow.password}")
         print(f"Portal:   {airflow.portal}/   API for boto3 and the AWS CLI: {airflow.aws_endpoint}\n", flush=True)
@@ -43,9 +46,11 @@ def _run(command: str, port: int) -> int:
 
 def stay_up(airflow: LocalAirflow) -> int:
     """Wait until somebody presses Ctrl-C."""
-    print("To label by hand, make yourself an account:")
-    print(f"  TRUEGROUND_HOME={airflow.trueground_home} .venv/bin/trueground worker add you --team annotators")
-    print("then trigger label_digits in Airflow and open the portal. Ctrl-C stops everything.", flush=True)
+    home = os.path.relpath(airflow.trueground_home)
+    print("To label by hand: trigger label_digits in Airflow, open Labeling there, and press “Work as a worker”.")
+    print("Others sign in to the portal with an account of their own:")
+    print(f"  TRUEGROUND_HOME={home} .venv/bin/trueground worker add ana --team annotators")
+    print("Ctrl-C stops everything.", flush=True)
     while all(process.poll() is None for process in airflow.processes.values()):
         time.sleep(1)
     dead = [name for name, process in airflow.processes.items() if process.poll() is not None]

@@ -20,7 +20,7 @@ from typing import Any
 
 import httpx
 
-from demo.processes import StartError, access_key, end_with_parent, free_port, signal_group
+from demo.processes import StartError, access_key, end_with_parent, free_port, only_one, signal_group
 from trueground.service.engine import first_start
 from trueground.service.security import SecretBox
 from trueground.service.settings import ServiceSettings
@@ -98,7 +98,7 @@ class LocalAirflow:
     def _start_one(self, name: str) -> None:
         log = self.log_file(name).open("ab")
         self.processes[name] = subprocess.Popen(
-            [sys.executable, "-m", "airflow", *COMPONENTS[name]],
+            [sys.executable, "-m", "demo.component", *COMPONENTS[name]],
             env=self.environment,
             cwd=self.home,
             stdin=subprocess.DEVNULL,
@@ -151,13 +151,19 @@ class LocalAirflow:
 
     @contextlib.contextmanager
     def running(self) -> Iterator[LocalAirflow]:
-        """Prepared and started inside the block, stopped after it."""
-        self.prepare()
-        try:
-            self.start()
-            yield self
-        finally:
-            self.stop()
+        """Prepared and started inside the block, stopped after it.
+
+        Raises:
+            StartError: it runs already, or does not start.
+        """
+        # Two schedulers on one database would run each other's tasks.
+        with only_one(self.home / "running.lock", self.url):
+            self.prepare()
+            try:
+                self.start()
+                yield self
+            finally:
+                self.stop()
 
     def api(self, method: str, path: str, **kwargs: Any) -> Any:
         """Call Airflow's REST API (``/api/v2`` + path) as the admin. Raises ``httpx.HTTPStatusError``."""
@@ -244,6 +250,7 @@ class LocalAirflow:
             "CORE__DAGS_ARE_PAUSED_AT_CREATION": "False",
             "CORE__SIMPLE_AUTH_MANAGER_USERS": f"{self.user}:admin",
             "CORE__SIMPLE_AUTH_MANAGER_PASSWORDS_FILE": str(self.home / "passwords.json"),
+            "CORE__HOSTNAME_CALLABLE": "demo.component.hostname",
             "CORE__EXECUTION_API_SERVER_URL": f"{self.url}/execution/",
             "API__PORT": str(self.port),
             "API__HOST": "127.0.0.1",
@@ -267,6 +274,7 @@ class LocalAirflow:
             "TRUEGROUND_HOME": str(self.trueground_home),
             "TRUEGROUND_DATA_ROOT": str(self.data_root),
             "PYTHONUNBUFFERED": "1",
+            "PYTHONPATH": str(ROOT),
             # One slow BLAS call on all cores is no faster for small data and starves the scheduler.
             "OMP_NUM_THREADS": "1",
         }

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import secrets
 import subprocess
 import sys
@@ -79,11 +78,7 @@ class SimulatedPeople:
 def make_accounts(db: Database, settings: ServiceSettings, people: Sequence[Person], password: str) -> None:
     """Make accounts and teams; those of an earlier demo get the new password."""
     for team in sorted({person.team for person in people}):
-        members = [{"OidcMemberDefinition": {"Groups": [team]}}]
-        with contextlib.suppress(InUse):
-            teams.create_workteam(
-                db, settings, {"WorkteamName": team, "MemberDefinitions": members, "Description": team}
-            )
+        teams.ensure_workteam(db, settings, team)
     for person in people:
         try:
             accounts.add_worker(db, person.username, password, name=person.name)

@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 import boto3
 from sqlalchemy import insert
 
-from trueground.project import load_projects
+from trueground.review.project import teams_of_projects
 from trueground.service.engine import accounts, first_start, keys, teams
 from trueground.service.engine.errors import NotFound
 from trueground.service.security import SecretBox
@@ -27,8 +27,9 @@ def main() -> None:
     db.migrate()
     take_access_key(db, box, os.environ["AWS_ACCESS_KEY_ID"], os.environ["AWS_SECRET_ACCESS_KEY"])
     first_start.prepare(db, box, settings)
-    for team in sorted(team_names()):
-        add_team(db, settings, team)
+    for team in teams_of_projects("include/projects", data_root=os.environ["TRUEGROUND_DATA_ROOT"]):
+        if teams.ensure_workteam(db, settings, team)[1]:
+            print(f"work team {team} made; add people with: trueground worker add NAME --team {team}")
     add_manager(db, "manager", os.environ["TRUEGROUND_MANAGER_PASSWORD"])
     add_bucket(urlsplit(os.environ["TRUEGROUND_DATA_ROOT"]).netloc)
 
@@ -41,25 +42,6 @@ def take_access_key(db: Database, box: SecretBox, key_id: str, secret: str) -> N
         values = {"id": key_id, "name": "env file", "secret": box.encrypt(secret), "created_at": now()}
         connection.execute(insert(access_keys).values(**values))
     print(f"access key {key_id} taken from the env file")
-
-
-def team_names() -> set[str]:
-    """The work teams that the labeling projects name."""
-    projects, _ = load_projects("include/projects", data_root=os.environ["TRUEGROUND_DATA_ROOT"])
-    names = {team for project in projects.values() for team in (project.people.team, project.verification.team)}
-    return {name for name in names if not name.startswith("arn:")}
-
-
-def add_team(db: Database, settings: ServiceSettings, name: str) -> None:
-    """Make a work team, unless there is one of the name."""
-    try:
-        teams.describe_workteam(db, settings, name)
-    except NotFound:
-        definitions = [{"OidcMemberDefinition": {"Groups": [name]}}]
-        teams.create_workteam(
-            db, settings, {"WorkteamName": name, "MemberDefinitions": definitions, "Description": name}
-        )
-        print(f"work team {name} made; add people with: trueground worker add NAME --team {name}")
 
 
 def add_manager(db: Database, username: str, password: str) -> None:

@@ -205,6 +205,12 @@ class Project(ProjectFile):
             )
         return self
 
+    @property
+    def teams(self) -> tuple[str, ...]:
+        """The work teams that its jobs go to."""
+        verifying = (self.verification.team,) if self.verification.enabled else ()
+        return (self.people.team, *verifying)
+
     def job_name(self, run: str, step: str) -> str:
         """The name of a labeling job: the same for the same project, run and step, different for any other.
 

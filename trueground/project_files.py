@@ -39,13 +39,19 @@ RESERVED = ("dataset", "predictions")
 
 
 class ProjectFile(ProjectPart):
-    """What every kind of project says."""
+    """What every kind of project says. ``paused`` is the reason why its DAG starts paused; without one it does not."""
 
     name: Annotated[str, Field(pattern=r"^[a-z0-9](-*[a-z0-9]){0,40}$")]
     description: str = ""
     schedule: str | None = None
+    paused: str | None = None
     connection: str = "trueground"
     output: str
+
+    @property
+    def teams(self) -> tuple[str, ...]:
+        """The work teams, by name or ARN, that its work goes to."""
+        raise NotImplementedError
 
     @field_validator("name")
     @classmethod

@@ -85,6 +85,9 @@ DECISIONS: dict[str, int | tuple[int, int, int, int, int, int]] = {
     "POST /api/assignments/{assignment_id}/decline": (JSON, 404, 204, 404, 404, 404),
     "GET /statistics": (PAGE, 200, 200, 200, 200, 200),
     "GET /api/statistics": (JSON, 200, 200, 200, 200, 200),
+    # For users of Airflow only: here is none around the service.
+    "GET /as-worker": 403,
+    "POST /as-worker": 403,
     "GET /account": (PAGE, 200, 200, 200, 200, 200),
     "POST /account/password": (PAGE, 400, 400, 400, 400, 400),
     "POST /account/signout": (PAGE, 303, 303, 303, 303, 303),
@@ -122,6 +125,7 @@ DECISIONS: dict[str, int | tuple[int, int, int, int, int, int]] = {
 FORMS: dict[str, tuple[str, dict[str, Any]]] = {
     "POST /signin": ("", {"username": "{nobody}", "password": "wrong"}),
     "POST /join/{token}": ("", {"username": "zoe", "name": "Zoe", "password": "0123456789", "again": "0123456789"}),
+    "POST /as-worker": ("work as a worker", {}),
     "POST /account/password": ("account", {"old": "wrong", "new": "0123456789", "again": "0123456789"}),
     "POST /account/signout": ("account", {}),
     "POST /account/notices": ("account", {"wanted": "true"}),

@@ -63,17 +63,11 @@ def add_team(
     """Make a work team, or add members to one that is there. Prints its ARN, which labeling jobs name."""
     from trueground.service.engine import accounts
     from trueground.service.engine import teams as work_teams
-    from trueground.service.engine.errors import NotFound
 
     db, _, settings = open_store(home, store)
     for username in worker or ():
         accounts.get_worker(db, username)
-    try:
-        arn = work_teams.describe_workteam(db, settings, name).arn
-    except NotFound:
-        definitions = [{"OidcMemberDefinition": {"Groups": [name]}}]
-        request = {"WorkteamName": name, "MemberDefinitions": definitions, "Description": description or name}
-        arn = work_teams.create_workteam(db, settings, request)
+    arn, _ = work_teams.ensure_workteam(db, settings, name, description=description)
     group = work_teams.groups_of_workteam(db, name)[0]
     for username in worker or ():
         accounts.add_to_group(db, username, group)

@@ -9,6 +9,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, field_validator, model_validator
 
 from trueground.errors import InputError
+from trueground.project import load_projects
 from trueground.project_files import ProjectFile, ProjectPart, check_label_attribute, read_project, read_projects
 from trueground.review.conditions import Conditions, parse_conditions
 from trueground.review.own_conditions import checked_expression
@@ -89,6 +90,12 @@ class ReviewProject(ProjectFile):
             raise InputError(error.problem, field=place, hint=error.hint) from None
         return self
 
+    @property
+    def teams(self) -> tuple[str, ...]:
+        """The work teams that its human loops go to."""
+        named = (self.review.team, self.review.second_team, self.review.escalation_team)
+        return tuple(team for team in named if team is not None)
+
     def parsed_conditions(self) -> Conditions:
         """The conditions, ready to be evaluated. Raises :class:`InputError`."""
         return parse_conditions(self.conditions, service=self.source.service)
@@ -99,6 +106,14 @@ class ReviewRun(RunFolder):
     """A run of a review project."""
 
     project: ReviewProject
+
+
+def teams_of_projects(folder: str | os.PathLike[str], *, data_root: str | None = None) -> list[str]:
+    """The names of the work teams that the projects of a folder name, of both kinds; ARNs are left out."""
+    labeling, _ = load_projects(folder, data_root=data_root)
+    reviews, _ = load_review_projects(folder, data_root=data_root)
+    named = {team for project in (*labeling.values(), *reviews.values()) for team in project.teams}
+    return sorted(team for team in named if not team.startswith("arn:"))
 
 
 def load_review_project(path: str | os.PathLike[str], *, data_root: str | None = None) -> ReviewProject:

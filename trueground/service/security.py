@@ -22,6 +22,8 @@ from trueground.service import rights
 from trueground.service.rights import Right, Role
 
 Source = Literal["local", "airflow"]
+AIRFLOW_PREFIX = "airflow:"
+"""What the user names of accounts begin with that users of Airflow work with. No other account has a colon there."""
 
 _passwords = PasswordHasher()
 # Checked for an unknown user name too, so that the time of an answer does not tell which names exist.
@@ -42,6 +44,11 @@ class Identity:
     worker_id: str | None
     source: Source = "local"
     vendor: str | None = None
+
+    @property
+    def works_from_airflow(self) -> bool:
+        """Whether this is the account with which somebody who is signed in to Airflow works."""
+        return self.worker_id is not None and self.username.startswith(AIRFLOW_PREFIX)
 
     def may(self, right: Right) -> bool:
         """Whether the person's role includes a right; a vendor's people administer nothing."""

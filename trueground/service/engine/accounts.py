@@ -98,7 +98,7 @@ def insert_worker(
 def external_worker(db: Database, username: str, *, name: str, role: Role, source: str = "airflow") -> Worker:
     """The account of a user that another service vouches for; made when they first come. It has no password.
 
-    An account of the same name with a password stays what it is: it is found, not changed.
+    ``username`` needs a colon in it where it must not be an account that somebody made here.
     """
     with db.read() as connection:
         found = find_by_username(connection, username)
@@ -108,7 +108,11 @@ def external_worker(db: Database, username: str, *, name: str, role: Role, sourc
         found = find_by_username(connection, username)
         # Another service's names may hold anything; ours are one line.
         shown = " ".join(name.split())[:200] or username
-        return _worker(found) if found is not None else _insert(connection, username, shown, role, None, source)
+        if found is not None:
+            return _worker(found)
+        worker = _insert(connection, username, shown, role, None, source)
+        audit_log.record(connection, act="AddWorker", resource=f"worker/{worker.id}", detail={"role": role})
+        return worker
 
 
 def get_worker(db: Database, username: str) -> Worker:

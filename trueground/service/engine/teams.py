@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
@@ -76,6 +77,19 @@ def create_workteam(db: Database, settings: ServiceSettings, request: dict[str, 
     except IntegrityError:
         raise InUse(f"there is already a work team {name!r}") from None
     return settings.arn(resource(name, kind))
+
+
+def ensure_workteam(db: Database, settings: ServiceSettings, name: str, *, description: str = "") -> tuple[str, bool]:
+    """The ARN of the work team of this name, and whether it was made now: of the accounts in the group of its name."""
+    with contextlib.suppress(NotFound):
+        return describe_workteam(db, settings, name).arn, False
+    definitions = [{"OidcMemberDefinition": {"Groups": [name]}}]
+    request = {"WorkteamName": name, "MemberDefinitions": definitions, "Description": description or name}
+    try:
+        return create_workteam(db, settings, request), True
+    except InUse:
+        # Somebody else made it at the same time.
+        return describe_workteam(db, settings, name).arn, False
 
 
 def describe_workteam(db: Database, settings: ServiceSettings, name: str, *, kind: Kind | None = None) -> Workteam:

@@ -19,6 +19,7 @@ def install(app: FastAPI, service: Service) -> None:
     from trueground.service.portal import (
         account,
         api,
+        as_worker,
         errors,
         frames,
         media,
@@ -34,6 +35,6 @@ def install(app: FastAPI, service: Service) -> None:
 
     errors.install(app, pages.error_page)
     # The most frequent first: a request is compared with one route after the other.
-    for part in (queue, api, task_api, frames, media, oidc, turk, account, people, reviews, pages):
+    for part in (queue, api, task_api, frames, media, oidc, turk, account, as_worker, people, reviews, pages):
         app.include_router(part.router)
     static.install(app)

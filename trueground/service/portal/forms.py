@@ -11,6 +11,8 @@ from trueground.service.portal.session import CSRF_HEADER, service_of
 from trueground.service.security import Identity
 
 FORM_SECONDS = 12 * 3600
+WORK = "work as a worker"
+"""The act of the button in the bar of each page, for users of Airflow."""
 
 
 def form_token(request: Request, who: Identity, act: str) -> str:

@@ -85,7 +85,10 @@ def sign_in(
 def sign_out(request: Request) -> Response:
     """End the session, and the one with the provider that the person signed in with."""
     who = find_identity(request)
-    response = oidc.leave(request, who.worker_id if who else None)
+    if who is not None and who.works_from_airflow:
+        response: Response = RedirectResponse(f"{prefix_of(request)}/jobs", 303)
+    else:
+        response = oidc.leave(request, who.worker_id if who else None)
     end(response, request)
     return response
 

@@ -10,6 +10,7 @@ from fastapi import Request
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from starlette.responses import HTMLResponse
 
+from trueground.service.portal.forms import WORK, form_token
 from trueground.service.portal.frame_policy import SANDBOX
 from trueground.service.portal.session import prefix_of
 from trueground.service.portal.static import asset
@@ -36,6 +37,7 @@ def page(request: Request, template: str, who: Identity | None, status_code: int
             prefix=prefix,
             asset=lambda name: asset(prefix, name),
             who=who,
+            work_token=form_token(request, who, WORK) if who and who.source == "airflow" else None,
             csrf_token=getattr(request.state, "csrf_token", ""),
             path=request.url.path.removeprefix(prefix),
             **values,
