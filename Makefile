@@ -11,7 +11,7 @@ QUICK := not slow and not browser and not airflow
 unexport PYTHONDONTWRITEBYTECODE
 export AIRFLOW_HOME := $(CURDIR)/.airflow
 
-.PHONY: help demo demo-review up test test-fast lint bench lock clean
+.PHONY: help demo demo-review up documents test test-fast lint bench lock clean
 
 help:  ## what there is to make
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1\t\2/' | expand -t 20
@@ -24,6 +24,8 @@ demo-review: $(VENV)/.installed-documents  ## read invoices by OCR, review them 
 
 up: $(VENV)/.installed  ## start Airflow and the portal for people, until Ctrl-C
 	$(BIN)/python -m demo up
+
+documents: $(VENV)/.installed-documents  ## install the reader of documents, which projects of invoices need
 
 test: $(VENV)/.installed-test chromium  ## lint, then all tests
 	$(MAKE) lint
@@ -51,20 +53,21 @@ clean:  ## remove what was installed and Airflow's state; your labels in data/ a
 
 $(VENV)/bin/uv:
 	@$(PYTHON) -c 'import sys; v = sys.version_info[:2]; sys.exit(0 if (3, 11) <= v < (3, 14) else f"Python 3.11, 3.12 or 3.13 is needed, this is {sys.version.split()[0]}; say which: make PYTHON=python3.12 ...")'
+	@echo "Installing into $(VENV): first the installer, then about 200 packages (one to five minutes) …"
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install -q uv==$(UV_VERSION)
 
 # requirements.txt holds the exact version of everything; the extras choose what of it is installed.
 $(VENV)/.installed: pyproject.toml requirements.txt | $(VENV)/bin/uv
-	$(BIN)/uv pip install -q --python $(BIN)/python --compile-bytecode -c requirements.txt -e .
+	$(BIN)/uv pip install --python $(BIN)/python --compile-bytecode -c requirements.txt -e .
 	touch $@
 
 $(VENV)/.installed-documents: $(VENV)/.installed
-	$(BIN)/uv pip install -q --python $(BIN)/python --compile-bytecode -c requirements.txt -e '.[documents]'
+	$(BIN)/uv pip install --python $(BIN)/python --compile-bytecode -c requirements.txt -e '.[documents]'
 	touch $@
 
 $(VENV)/.installed-test: $(VENV)/.installed
-	$(BIN)/uv pip install -q --python $(BIN)/python --compile-bytecode -c requirements.txt -e '.[test,lint,bench,cluster,documents]'
+	$(BIN)/uv pip install --python $(BIN)/python --compile-bytecode -c requirements.txt -e '.[test,lint,bench,cluster,documents]'
 	touch $@
 
 # The browser tests skip with a message where there is none and it cannot be installed.

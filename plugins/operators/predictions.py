@@ -156,7 +156,7 @@ class ChoosePredictionsToReviewOperator(ReviewProjectOperator):
     def step(self, run: ReviewRun, context: Context) -> dict[str, Any]:
         """Choose."""
         from trueground.review.budget import keep_within_budget, worth
-        from trueground.review.choose import choose_reviews
+        from trueground.review.choose import choose_reviews, refuse_useless
 
         conditions = run.project.parsed_conditions()
         budgeted = run.project.review.reviews_per_day is not None
@@ -165,10 +165,12 @@ class ChoosePredictionsToReviewOperator(ReviewProjectOperator):
             run.uri("predictions.jsonl"),
             conditions,
             run.folder,
+            service=run.project.source.service,
             worth=partial(worth, run) if budgeted else None,
         )
         if chosen.set_aside:
-            self.log.warning("%d predictions cannot be judged: %s", chosen.set_aside, run.uri("set-aside.jsonl"))
+            self.log.warning("%d predictions cannot be used: %s", chosen.set_aside, run.uri("set-aside.jsonl"))
+        refuse_useless(run, chosen)
         over = keep_within_budget(run)
         self.log.info("%s, of which %d are over the day's budget", chosen, over)
         return {

@@ -42,7 +42,6 @@ def choose(
         raise InputError("there is no such file", file=conditions, field="conditions") from None
     except InputError as error:
         raise InputError(error.problem, file=conditions, field=error.field) from None
-    chosen = choose_reviews(storage, as_uri(predictions), parsed, as_uri(output))
-    total = chosen.to_review + chosen.accepted + chosen.set_aside
-    typer.echo(f"{total} predictions: {chosen.to_review} to review, {chosen.accepted} accepted", nl=False)
+    chosen = choose_reviews(storage, as_uri(predictions), parsed, as_uri(output), service=service.value)
+    typer.echo(f"{chosen.total} predictions: {chosen.to_review} to review, {chosen.accepted} accepted", nl=False)
     typer.echo(f", {chosen.set_aside} set aside (see set-aside.jsonl)" if chosen.set_aside else "")

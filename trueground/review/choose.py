@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass
+from itertools import islice
 from typing import Any
 
 from trueground import storage as paths
@@ -12,7 +13,11 @@ from trueground.errors import InputError
 from trueground.manifests.write import encoded
 from trueground.review.conditions import Conditions
 from trueground.review.predictions import parse_prediction, read_lines
+from trueground.review.project import ReviewRun
 from trueground.storage import Storage
+
+REASONS = 5
+"""As many of the reasons why predictions cannot be used are shown at once."""
 
 
 @dataclass(frozen=True)
@@ -23,6 +28,11 @@ class Chosen:
     accepted: int
     set_aside: int
 
+    @property
+    def total(self) -> int:
+        """All of them."""
+        return self.to_review + self.accepted + self.set_aside
+
 
 def choose_reviews(
     storage: Storage,
@@ -30,6 +40,7 @@ def choose_reviews(
     conditions: Conditions,
     output: str,
     *,
+    service: str | None = None,
     worth: Callable[[Mapping[str, Any]], float] | None = None,
 ) -> Chosen:
     """Evaluate conditions over a file of predictions, one line at a time.
@@ -43,6 +54,7 @@ def choose_reviews(
         predictions: URI of the prediction lines.
         conditions: what makes a prediction need a review.
         output: URI of a folder.
+        service: what made the predictions, for lines that do not say.
         worth: where reviews have a budget, what a review of a line is worth. Lines of which it raises
             :class:`InputError` are set aside.
 
@@ -57,7 +69,7 @@ def choose_reviews(
         for number, raw in read_lines(storage, predictions):
             line: Any = raw.decode("utf-8", "replace").rstrip("\r\n")
             try:
-                parsed = parse_prediction(raw)
+                parsed = parse_prediction(raw, service)
                 if hash(parsed["id"]) in seen:
                     raise InputError(f"the id {parsed['id']!r} stands there twice", field="id")
                 seen.add(hash(parsed["id"]))
@@ -75,3 +87,22 @@ def choose_reviews(
             files[name].write(encoded(content) + b"\n")
             counts[name] += 1
     return Chosen(counts["to-review"], counts["accepted"], counts["set-aside"])
+
+
+def refuse_useless(run: ReviewRun, chosen: Chosen) -> None:
+    """Refuse a run whose predictions are wrong as a whole, before any person is asked.
+
+    Raises:
+        InputError: all were set aside, or more than the project allows; it gives the first reasons.
+    """
+    allowed = run.project.most_set_aside
+    if chosen.set_aside == 0 or (chosen.set_aside < chosen.total and chosen.set_aside <= allowed * chosen.total):
+        return
+    first = islice(run.read_lines("set-aside.jsonl"), REASONS)
+    reasons = "".join(f"\n  {line['failure-reason']}" for line in first)
+    raise InputError(
+        f"{chosen.set_aside} of {chosen.total} predictions cannot be used, more than most_set_aside ({allowed:g}) "
+        f"allows. The first:{reasons}\nAll are in {run.uri('set-aside.jsonl')}",
+        file=run.uri("predictions.jsonl"),
+        hint="Correct them and trigger the DAG again, or raise most_set_aside.",
+    )

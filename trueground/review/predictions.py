@@ -25,8 +25,14 @@ def read_lines(storage: Storage, uri: str) -> Iterator[tuple[int, bytes]]:
         yield from strict_json.read_lines(handle)
 
 
-def parse_prediction(raw: bytes) -> dict[str, Any]:
-    """What a line says. Raises :class:`InputError` that names the field which is missing or wrong."""
+def parse_prediction(raw: bytes, service: str | None = None) -> dict[str, Any]:
+    """What a line says. Raises :class:`InputError` that names the field which is missing or wrong.
+
+    Args:
+        raw: the line.
+        service: what made the predictions of the file, for lines that do not say; those that say something else are
+            wrong.
+    """
     try:
         line = strict_json.loads(raw)
     except (ValueError, RecursionError) as error:
@@ -38,8 +44,10 @@ def parse_prediction(raw: bytes) -> dict[str, Any]:
         raise InputError(str(line["failure-reason"]))
     if not isinstance(line.get("id"), str) or not line["id"]:
         raise InputError("a text that is not empty is needed", field="id")
-    if line.get("service") not in tuple(TYPES):
+    if line.setdefault("service", service) not in tuple(TYPES):
         raise InputError(f"must be one of {', '.join(TYPES)}", field="service")
+    if service is not None and line["service"] != service:
+        raise InputError(f"{line['service']!r}, where the project's source says {service!r}", field="service")
     given = [key for key in ("source-ref", "source") if key in line]
     if len(given) != 1 or not isinstance(line[given[0]], str):
         raise InputError("one of source-ref and source is needed, as a text", field="source-ref")

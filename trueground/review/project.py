@@ -59,13 +59,17 @@ class Reviewing(ProjectPart):
 
 
 class ReviewProject(ProjectFile):
-    """A review project. URIs are absolute once it is loaded."""
+    """A review project. URIs are absolute once it is loaded.
+
+    A run fails where more than ``most_set_aside`` of its predictions, or all, cannot be used.
+    """
 
     kind: Literal["review-predictions"]
     source: Source
     conditions: Any = None
     labels: tuple[Annotated[str, Field(min_length=1, max_length=256)], ...] = ()
     label_attribute: str = "label"
+    most_set_aside: Annotated[float, Field(ge=0, le=1)] = 0.5
     review: Reviewing
 
     @field_validator("conditions")
