@@ -5,9 +5,10 @@ from __future__ import annotations
 from airflow.sdk import DAG, TriggerRule, chain
 from operators.audits import DrawAuditOperator, RecordAuditOperator
 from operators.connections import PROJECTS_FOLDER, data_root
+from operators.dag_docs import audit_docs
 from operators.labeling_job import LabelingJobOperator
 from operators.notices import NotifyOperator
-from operators.project_dags import first_night, project_asset
+from operators.project_dags import first_night, project_asset, timetable
 
 from trueground.project import Project, load_projects
 
@@ -17,14 +18,14 @@ def audit_dag(file: str, project: Project) -> DAG:
     with DAG(
         dag_id=f"audit_{project.name.replace('-', '_')}",
         description=f"Audit the machine labels of {project.name}",
-        schedule=project.audit.schedule,
+        schedule=timetable(project, project.audit.schedule),
         start_date=first_night(file),
         catchup=False,
         # Two nights at once could ask about the same labels.
         max_active_runs=1,
         default_args={"retries": 2, "retry_delay": 10},
         tags=["audit", project.name],
-        doc_md=__doc__,
+        doc_md=audit_docs(file, project),
     ) as dag:
         draw = DrawAuditOperator(task_id="draw", project=file, labels=project_asset(project, "labels"))
         judge = LabelingJobOperator(

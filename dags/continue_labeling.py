@@ -10,6 +10,7 @@ from __future__ import annotations
 from airflow.sdk import DAG, Asset, AssetAlias, Param, chain
 from operators.connections import PROJECTS_FOLDER, data_root
 from operators.continue_run import ContinueRunOperator
+from operators.dag_docs import continuing_docs
 from operators.forms import MORE_ROUNDS, continue_form
 from operators.labeling_pipeline import EVEN_IF_SKIPPED, approval, label_round, verify_and_adjust
 from operators.project_dags import project_asset
@@ -44,7 +45,7 @@ def continue_dag(
             "connection": "{{ params.connection }}",
         },
         tags=["labeling", name],
-        doc_md=__doc__,
+        doc_md=continuing_docs(file, project) if file and project else __doc__,
         params={**params, **continue_form()},
     ) as dag:
         start = ContinueRunOperator(task_id="start", project=file)

@@ -7,9 +7,10 @@ from __future__ import annotations
 
 from airflow.sdk import DAG, Param, chain
 from operators.connections import PROJECTS_FOLDER, data_root
+from operators.dag_docs import description_of, labeling_docs
 from operators.labeling_pipeline import approval, labeling_steps
 from operators.manifests import BuildManifestOperator
-from operators.project_dags import first_night, project_asset
+from operators.project_dags import first_night, paused_at_first, project_asset, timetable
 from operators.publish import PublishLabelsOperator
 
 from trueground.project import Project, load_projects
@@ -20,15 +21,16 @@ def labeling_dag(file: str, project: Project) -> DAG:
     labels = project_asset(project, "labels")
     with DAG(
         dag_id=f"label_{project.name.replace('-', '_')}",
-        description=project.description,
-        schedule=project.schedule,
+        description=description_of(project, "Label:"),
+        schedule=timetable(project, project.schedule),
         start_date=first_night(file),
         catchup=False,
         # Two runs at once would ask people for the same objects twice.
         max_active_runs=1,
         default_args={"retries": 2, "retry_delay": 10},
         tags=["labeling", project.name],
-        doc_md=__doc__,
+        doc_md=labeling_docs(file, project),
+        **paused_at_first(project),
         params={
             "relabel_all": Param(
                 False,

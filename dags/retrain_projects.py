@@ -6,10 +6,11 @@ or when somebody approves. `roll_back_<name>` makes an earlier model the current
 
 from __future__ import annotations
 
-from airflow.sdk import DAG, AssetAny, AssetOrTimeSchedule, CronTriggerTimetable
+from airflow.sdk import DAG, AssetAny, AssetOrTimeSchedule
 from operators.connections import PROJECTS_FOLDER, data_root
+from operators.dag_docs import retraining_docs
 from operators.model_dags import RETRIES, approve_model, roll_back_dag
-from operators.project_dags import first_night, named_asset, project_asset
+from operators.project_dags import first_night, named_asset, project_asset, timetable
 from operators.retrain import (
     NoteEventsOperator,
     PromoteModelOperator,
@@ -27,17 +28,17 @@ def retraining_dag(file: str, project: Project) -> DAG:
     labels = project_asset(project, "labels")
     reviews = [named_asset(name, "reviews") for name in dict.fromkeys((project.name, *settings.reviews))]
     told = AssetAny(labels, *reviews)
-    timetable = CronTriggerTimetable(settings.schedule, timezone="UTC") if settings.schedule else None
+    clock = timetable(project, settings.schedule)
     with DAG(
         dag_id=f"retrain_{project.name.replace('-', '_')}",
         description=f"Train the model of {project.name} on its newest labels and reviews",
-        schedule=AssetOrTimeSchedule(timetable=timetable, assets=told) if timetable else told,
+        schedule=AssetOrTimeSchedule(timetable=clock, assets=told) if clock else told,
         start_date=first_night(file),
         catchup=False,
         max_active_runs=1,
         default_args=RETRIES,
         tags=["retraining", project.name],
-        doc_md=__doc__,
+        doc_md=retraining_docs(file, project),
     ) as dag:
         note = NoteEventsOperator(task_id="note_events", project=file, labels=labels, reviews=reviews)
         # One red task for each event that cannot be read, while the good ones are learned from.

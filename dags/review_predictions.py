@@ -8,10 +8,11 @@ from __future__ import annotations
 
 from airflow.sdk import DAG, BaseOperator, chain
 from operators.connections import PROJECTS_FOLDER, data_root
+from operators.dag_docs import description_of, review_docs
 from operators.learn_fields import LearnFieldsOperator, PromoteFieldsOperator, RollBackFieldsOperator
 from operators.model_dags import approve_model, roll_back_dag
 from operators.predictions import PREDICTIONS, ChoosePredictionsToReviewOperator
-from operators.project_dags import first_night, project_asset
+from operators.project_dags import first_night, paused_at_first, project_asset, timetable
 from operators.review_pipeline import EVEN_IF_SKIPPED, review_step
 from operators.reviews import MergeReviewsOperator
 
@@ -24,13 +25,14 @@ def review_dag(file: str, project: ReviewProject) -> DAG:
     """The pipeline of one review project."""
     with DAG(
         dag_id=f"review_{project.name.replace('-', '_')}",
-        description=project.description,
-        schedule=project.schedule,
+        description=description_of(project, "Review:"),
+        schedule=timetable(project, project.schedule),
         start_date=first_night(file),
         catchup=False,
         default_args={"retries": 2, "retry_delay": 10},
         tags=["review", project.name],
-        doc_md=__doc__,
+        doc_md=review_docs(file, project),
+        **paused_at_first(project),
     ) as dag:
         predict = PREDICTIONS[project.source.kind](task_id="predict", project=file)
         # One run at a time, so that two do not spend the same budget.

@@ -11,6 +11,7 @@ from operators.labeling_job import StopLabelingJobOperator
 
 with DAG(
     dag_id="stop_labeling_job",
+    description="Stop a labeling job early and keep its answers",
     schedule=None,
     catchup=False,
     # Airflow fails a task whose answer comes before its scheduler has seen that it waits; then it asks again.

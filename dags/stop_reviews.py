@@ -15,6 +15,7 @@ from trueground.review.project import load_review_projects
 
 with DAG(
     dag_id="stop_reviews",
+    description="Stop the reviews of a run early and keep their answers",
     schedule=None,
     catchup=False,
     # Airflow fails a task whose answer comes before its scheduler has seen that it waits; then it asks again.

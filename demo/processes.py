@@ -110,6 +110,7 @@ def own_terminal() -> Iterator[None]:
         # sees only make, could not bring back what Ctrl-Z stops.
         signal.signal(signal.SIGTTOU, signal.SIG_IGN)
         signal.signal(signal.SIGTSTP, signal.SIG_IGN)
+        signal.signal(signal.SIGINT, signal.default_int_handler)
         os.setpgid(0, 0)
         os.tcsetpgrp(terminal, os.getpgrp())
     try:

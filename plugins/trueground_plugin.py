@@ -9,7 +9,8 @@ from collections.abc import Iterator
 from typing import Any
 
 from airflow.plugins_manager import AirflowPlugin
-from operators.labeling_job import PORTAL_PREFIX, LabelingJobLink
+from operators.labeling_job import LabelingJobLink
+from operators.reports import PORTAL_PREFIX, ReportLink
 
 
 class _ServedOnDemand:
@@ -21,6 +22,7 @@ class _ServedOnDemand:
     def __iter__(self) -> Iterator[dict[str, Any]]:
         if not self._apps:
             import airflow_assets
+            import airflow_reports
             from airflow_identity import identity_of
 
             from trueground.service.app import create_app
@@ -30,6 +32,7 @@ class _ServedOnDemand:
             # The portal's pages link back to Airflow's, whatever is before both in the address.
             app.state.mounted_at = PORTAL_PREFIX
             airflow_assets.install(app)
+            airflow_reports.install(app)
             self._apps.append({"app": app, "url_prefix": PORTAL_PREFIX, "name": "Trueground"})
         return iter(self._apps)
 
@@ -57,4 +60,4 @@ class TruegroundPlugin(AirflowPlugin):
             "url_route": "labeling-job",
         },
     ]
-    operator_extra_links = [LabelingJobLink()]
+    operator_extra_links = [LabelingJobLink(), ReportLink()]

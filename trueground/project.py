@@ -206,10 +206,15 @@ class Project(ProjectFile):
         return self
 
     @property
-    def teams(self) -> tuple[str, ...]:
-        """The work teams that its jobs go to."""
-        verifying = (self.verification.team,) if self.verification.enabled else ()
-        return (self.people.team, *verifying)
+    def teams(self) -> dict[str, str]:
+        """The work teams that its jobs go to, by field."""
+        verifying = {"verification.team": self.verification.team} if self.verification.enabled else {}
+        return {"people.team": self.people.team, **verifying}
+
+    @property
+    def prefixes(self) -> dict[str, str]:
+        """The folder whose files are labeled."""
+        return {"data.prefix": self.data.prefix} if self.data.prefix is not None else {}
 
     def job_name(self, run: str, step: str) -> str:
         """The name of a labeling job: the same for the same project, run and step, different for any other.

@@ -14,12 +14,14 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, TypeVar, get_args
 from urllib.parse import quote, urlsplit
+from zoneinfo import available_timezones
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 from pydantic.fields import FieldInfo
 
 from trueground import storage as paths
 from trueground.errors import InputError
+from trueground.outputs import refuse_overlap
 from trueground.yamlfile import line_of, read_yaml
 
 KINDS = ("label", "review-predictions")
@@ -39,18 +41,28 @@ RESERVED = ("dataset", "predictions")
 
 
 class ProjectFile(ProjectPart):
-    """What every kind of project says. ``paused`` is the reason why its DAG starts paused; without one it does not."""
+    """What every kind of project says.
+
+    ``timezone`` is that of its schedules and nights, by default Airflow's ``default_timezone``. ``paused`` is the
+    reason why its DAG starts paused; without one it does not.
+    """
 
     name: Annotated[str, Field(pattern=r"^[a-z0-9](-*[a-z0-9]){0,40}$")]
     description: str = ""
     schedule: str | None = None
+    timezone: str | None = None
     paused: str | None = None
     connection: str = "trueground"
     output: str
 
     @property
-    def teams(self) -> tuple[str, ...]:
-        """The work teams, by name or ARN, that its work goes to."""
+    def teams(self) -> dict[str, str]:
+        """The work teams, by name or ARN, that its work goes to, by the fields that name them."""
+        raise NotImplementedError
+
+    @property
+    def prefixes(self) -> dict[str, str]:
+        """The folders of which every file is read, by the fields that name them."""
         raise NotImplementedError
 
     @field_validator("name")
@@ -58,6 +70,17 @@ class ProjectFile(ProjectPart):
     def _own_name(cls, value: str) -> str:
         if value in RESERVED:
             raise ValueError(f"{value!r} is taken: the DAGs of the forms are called so")
+        return value
+
+    @field_validator("timezone")
+    @classmethod
+    def _zone(cls, value: str | None) -> str | None:
+        if value is not None and value not in available_timezones():
+            close = difflib.get_close_matches(value, available_timezones(), 1)
+            raise ValueError(
+                f"{value!r} is not a time zone; use a name such as Europe/Berlin or UTC"
+                + (f". Did you mean {close[0]}?" if close else "")
+            )
         return value
 
     @field_validator("schedule")
@@ -121,13 +144,14 @@ def check_project(
             _make_absolute(content, field, root)
         # By way of JSON, because only there a strict check takes a list for a tuple; what YAML made of an unquoted
         # date or key becomes the text that it was.
-        return model.model_validate_json(json.dumps(content, default=str), strict=True)
+        project = model.model_validate_json(json.dumps(content, default=str), strict=True)
+        refuse_overlap(project.prefixes, project.output, "the project's own output")
+        return project
     except ValidationError as error:
         mistake = _explain(model, error)
     except InputError as error:
         mistake = error
-    line = line_of(mistake.field, dict(lines or {}))
-    raise InputError(mistake.problem, file=file, line=line, field=mistake.field, hint=mistake.hint)
+    raise _in_file(mistake, file, lines or {})
 
 
 def read_projects(
@@ -141,6 +165,8 @@ def read_projects(
     good: dict[str, Kind] = {}
     mistakes: dict[str, InputError] = {}
     names: dict[str, str] = {}
+    outputs: dict[str, str] = {}
+    lines_of: dict[str, dict[str, int]] = {}
     for file in sorted(path for path in Path(folder).glob("[!.]*") if path.suffix in (".yaml", ".yml")):
         try:
             content, lines = read_yaml(file)
@@ -148,6 +174,8 @@ def read_projects(
             if kind == KINDS[0]:
                 mistakes[file.name] = error
             continue
+        if (output := _output_of(content, data_root)) is not None:
+            outputs[file.name] = output
         own = content.get("kind")
         if kind != (own if own in KINDS else KINDS[0]):
             continue
@@ -158,10 +186,33 @@ def read_projects(
                     f"{names[project.name]} has the same name", file=str(file), field="name", hint="Choose another."
                 )
             names[project.name] = file.name
-            good[file.name] = project
+            good[file.name], lines_of[file.name] = project, lines
         except InputError as error:
             mistakes[file.name] = error
+    for name, project in list(good.items()):
+        try:
+            for other, output in outputs.items():
+                refuse_overlap(project.prefixes, output, f"the output of {other}")
+        except InputError as error:
+            mistakes[name] = _in_file(error, str(Path(folder) / name), lines_of[name])
+            del good[name]
     return good, mistakes
+
+
+def _output_of(content: Mapping[str, Any], data_root: str | None) -> str | None:
+    """The output that a file names, of whatever kind its project is; ``None`` where it names none that can be."""
+    found = {"output": content.get("output")}
+    try:
+        _make_absolute(found, "output", _root(data_root))
+    except InputError:
+        return None
+    output = found["output"]
+    return output if isinstance(output, str) and "://" in output else None
+
+
+def _in_file(mistake: InputError, file: str | None, lines: Mapping[str, int]) -> InputError:
+    line = line_of(mistake.field, dict(lines))
+    return InputError(mistake.problem, file=file, line=line, field=mistake.field, hint=mistake.hint)
 
 
 def check_label_attribute(name: str, *, prefix: str = "") -> None:

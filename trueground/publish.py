@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from trueground.answers import append_history, load_answers
 from trueground.autolabel.rounds import last_round, round_answers
 from trueground.contracts import LabelsExtra
+from trueground.errors import InputError
 from trueground.manifests import object_key, read_manifest, write_manifest
 from trueground.reports import render_checks_page, render_label_report
 from trueground.review import verification, withheld
@@ -65,6 +66,8 @@ def publish(run: Run, previous: str | None, folder: str = "published") -> dict[s
     from trueground.reports.tables import labels_table, write_parquet
 
     lines = list(read_manifest(run.storage, run.uri("labels.manifest")))
+    if not lines:
+        raise InputError("there is no label to publish", file=run.uri("labels.manifest"), hint="Nothing was labeled.")
     attribute = run.project.label_attribute
     total = write_manifest(run.storage, run.uri(folder, "all.manifest"), _extended(run, previous, lines))
     write_manifest(run.storage, run.uri(folder, "labels.manifest"), lines)

@@ -8,6 +8,7 @@ from airflow.sdk import Asset
 from airflow.sdk.exceptions import AirflowSkipException
 
 from operators.base import ProjectOperator
+from operators.reports import ReportLink, show_report
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
@@ -50,6 +51,7 @@ class RecordAuditOperator(ProjectOperator):
     """
 
     template_fields = (*ProjectOperator.template_fields, "job")
+    operator_extra_links = (ReportLink(),)
 
     def __init__(self, *, audit: Asset, job: Any, **kwargs: Any) -> None:
         super().__init__(outlets=[audit], **kwargs)
@@ -67,6 +69,7 @@ class RecordAuditOperator(ProjectOperator):
             raise AirflowSkipException("no labels were published yet")
         extra = AuditExtra(project=run.project.name, run=run.name, **state).as_extra()
         context["outlet_events"][self.audit].extra = extra
+        show_report(context, state["report"], run.project.connection)
         log = self.log.warning if is_alarm(state) else self.log.info
         log("the promise is %s, inputs are %s: %s", state["promise"], state["drift"], extra)
         return extra

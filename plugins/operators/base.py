@@ -6,12 +6,13 @@ import json
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from airflow.sdk import BaseOperator
-from airflow.sdk.exceptions import AirflowException, AirflowFailException
+from airflow.sdk import BaseHook, BaseOperator
+from airflow.sdk.exceptions import AirflowNotFoundException
 
-from operators.connections import PROJECTS_FOLDER, data_root, storage_of
+from operators.connections import PROJECTS_FOLDER, TEMPLATES_FOLDER, LabelingServiceHook, data_root, storage_of
+from operators.failures import failing
 from operators.lineage import Lineage, openlineage
-from trueground.errors import InputError, UnavailableError
+from trueground.errors import InputError
 from trueground.project import load_project
 from trueground.project_form import project_of
 
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
 
     from trueground.project import Project
     from trueground.review.project import ReviewProject, ReviewRun
-    from trueground.run import Run
+    from trueground.run import Run, RunFolder
 
 
 class ProjectOperator(BaseOperator):
@@ -47,14 +48,9 @@ class ProjectOperator(BaseOperator):
 
     def execute(self, context: Context) -> Any:
         """Run the step; bad input fails the task at once; it is tried again where a server did not work."""
-        try:
+        with failing(self.log):
             run = self.open_run()
             return self.done(run, self.step(run, context))
-        except InputError as error:
-            # Where it was found is no help; what to do is in the message.
-            raise AirflowFailException(str(error)) from None
-        except UnavailableError as error:
-            raise AirflowException(str(error)) from None
 
     def done(self, run: Any, result: Any) -> Any:
         """Remember how a step ended, for who asks what it read and wrote; gives its result."""
@@ -86,6 +82,10 @@ class ProjectOperator(BaseOperator):
         content: dict[str, Any] = json.loads(storage_of(self.connection).read_text(self.project))
         return content
 
+    def check_preconditions(self, run: Any) -> None:
+        """Refuse a run that lacks what it needs, before anybody is asked. Raises :class:`InputError`."""
+        refuse_incomplete(run, None if "://" in self.project else str(PROJECTS_FOLDER / self.project))
+
     def open_run(self) -> Run:
         """The run's folder, reached with the project's connection."""
         from trueground.run import Run
@@ -116,3 +116,34 @@ class ReviewProjectOperator(ProjectOperator):
 
         project = self.read_project()
         return ReviewRun(project, self.run_name, storage_of(project.connection))
+
+
+def refuse_incomplete(run: RunFolder, file: str | None = None) -> None:
+    """Refuse a run that lacks what it needs, before anybody is asked; mark its output as one.
+
+    Args:
+        run: the run, of either kind of project.
+        file: the project's file, for the error.
+
+    Raises:
+        InputError: naming all that is missing.
+    """
+    from trueground.outputs import mark_output
+    from trueground.preconditions import missing, together
+    from trueground.work_teams import counting
+
+    project = run.project
+    try:
+        BaseHook.get_connection(project.connection)
+    except AirflowNotFoundException:
+        raise InputError(
+            f"Airflow has no connection {project.connection!r}",
+            file=file,
+            field="connection",
+            hint="Make it under Admin, Connections, or name another.",
+        ) from None
+    members = counting(LabelingServiceHook(aws_conn_id=project.connection).conn)
+    problems = missing(project, run.storage, members=members, templates=TEMPLATES_FOLDER, projects=PROJECTS_FOLDER)
+    if problems:
+        raise together(problems, file=file)
+    mark_output(run.storage, project.output, project.name)

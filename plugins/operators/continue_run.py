@@ -6,9 +6,9 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from airflow.sdk import BaseOperator
-from airflow.sdk.exceptions import AirflowFailException
 
 from operators.connections import PROJECTS_FOLDER, data_root, storage_of
+from operators.failures import failing
 from trueground.errors import InputError
 from trueground.project import load_project
 from trueground.project_form import changed, kept_run, project_of
@@ -43,11 +43,9 @@ class ContinueRunOperator(BaseOperator):
         from trueground.run import folder_name
 
         look = f"look-{folder_name(context['run_id'])}"
-        try:
+        with failing(self.log):
             run = self._run(context)
             begun = run.read_json("looks", f"{look}.json") or self._begin(run, context)
-        except InputError as error:
-            raise AirflowFailException(str(error)) from error
         run.write_json(begun, "looks", f"{look}.json")
         run.write_json(begun["project"], "looks", f"{look}.project.json")
         project = run.uri("looks", f"{look}.project.json")

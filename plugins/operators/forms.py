@@ -7,12 +7,15 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from airflow.sdk import BaseOperator, Param
-from airflow.sdk.exceptions import AirflowFailException
 
+from operators.base import refuse_incomplete
 from operators.connections import PROJECTS_FOLDER, TEMPLATES_FOLDER, data_root, storage_of
+from operators.failures import failing
 from trueground.errors import InputError
+from trueground.outputs import refuse_overlap
 from trueground.project import load_projects
 from trueground.project_form import claim, content_of, field_schema, project_of
+from trueground.review.project import load_review_projects
 from trueground.tasks import task_types
 
 if TYPE_CHECKING:
@@ -151,16 +154,16 @@ class MakeProjectOperator(BaseOperator):
         from trueground.run import RunFolder
 
         content = self.content(dict(context["params"]))
-        try:
+        with failing(self.log):
             project = self.check(json.loads(json.dumps(content)))
             for file, other in self.known().items():
                 if project.name == other.name or project.output == other.output:
                     raise InputError(f"{file} has it", field="name", hint="Choose another name.")
+                refuse_overlap(project.prefixes, other.output, f"the output of {file}")
             storage = storage_of(self.connection)
+            run = RunFolder(project, context["run_id"], storage)
+            refuse_incomplete(run)
             claim(project, context["run_id"], storage)
-        except InputError as error:
-            raise AirflowFailException(str(error)) from error
-        run = RunFolder(project, context["run_id"], storage)
         run.write_json(content, "project.json")
         return {"project": run.uri("project.json")}
 
@@ -173,5 +176,8 @@ class MakeProjectOperator(BaseOperator):
         return project_of(content, data_root=data_root())
 
     def known(self) -> Mapping[str, ProjectFile]:
-        """The projects that there are as files."""
-        return load_projects(PROJECTS_FOLDER, data_root=data_root())[0]
+        """The projects that there are as files, of both kinds."""
+        labeling, reviews = (
+            load(PROJECTS_FOLDER, data_root=data_root())[0] for load in (load_projects, load_review_projects)
+        )
+        return {**labeling, **reviews}

@@ -18,6 +18,7 @@ from botocore.config import Config
 from botocore.exceptions import ClientError
 
 from operators.connections import HumanLoopHook, LabelingServiceHook, log_warnings, storage_of
+from operators.failures import failing
 from operators.labeling_job import LabelingJobLink, team_arn
 from trueground import strict_json
 from trueground.errors import InputError
@@ -186,7 +187,7 @@ class StartHumanLoopsOperator(BaseOperator):
         # It never changes, however often the run is cleared, unlike the run's start. Clocks may differ.
         after = context["dag_run"].run_after - timedelta(hours=1)
         known = list_loops(client, self.flow_definition, prefix=prefix, created_after=after)
-        try:
+        with failing(self.log):
             started = start_loops(
                 client,
                 self.flow_definition,
@@ -195,8 +196,6 @@ class StartHumanLoopsOperator(BaseOperator):
                 data_attributes=self.data_attributes,
                 done=frozenset(loop.name for loop in known if loop.status in OVER),
             )
-        except InputError as error:
-            raise AirflowFailException(str(error)) from error
         self.log.info("%d human loops of %s", started.loops, self.flow_definition)
         return {
             "flow_definition": self.flow_definition,

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
-from urllib.parse import urlencode
 
-from airflow.configuration import conf
 from airflow.sdk import BaseOperator, BaseOperatorLink
 from airflow.sdk.exceptions import AirflowFailException
 
 from operators.base import ProjectOperator
 from operators.connections import TEMPLATES_FOLDER, LabelingServiceHook, log_warnings
+from operators.reports import portal_url
 from operators.triggers import OVER, LabelingJobTrigger
+from trueground.errors import InputError
+from trueground.work_teams import describe
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -20,9 +21,6 @@ if TYPE_CHECKING:
 
     from trueground.jobs import Kind
     from trueground.run import Run
-
-PORTAL_PREFIX = "/trueground"
-"""Where the plugin mounts the portal in Airflow's api-server."""
 
 TAG = "trueground:"
 """Prefix of the job tags by which the portal finds what an Airflow task waits for."""
@@ -35,9 +33,8 @@ class LabelingJobLink(BaseOperatorLink):
 
     def get_link(self, operator: BaseOperator, *, ti_key: Any) -> str:
         """The portal's page about what this task waits for."""
-        query = {"dag": ti_key.dag_id, "run": ti_key.run_id, "task": ti_key.task_id, "map": ti_key.map_index}
-        base = conf.get("api", "base_url", fallback="/").rstrip("/")
-        return f"{base}{PORTAL_PREFIX}/airflow/task?{urlencode(query)}"
+        where = {"dag": ti_key.dag_id, "run": ti_key.run_id, "task": ti_key.task_id, "map": ti_key.map_index}
+        return portal_url("/airflow/task", **where)
 
 
 class LabelingJobOperator(ProjectOperator):
@@ -130,9 +127,9 @@ class LabelingJobOperator(ProjectOperator):
                 log_warnings(self.log, created)
                 return name
             if not same_work(request, job):
-                raise AirflowFailException(
-                    f"a labeling job named {name} exists, with other input: {job['InputConfig']}. "
-                    "Give the project another name, or start a new run."
+                raise InputError(
+                    f"a labeling job named {name} exists, with other input: {job['InputConfig']}",
+                    hint="Give the project another name, or start a new run.",
                 )
             if job["LabelingJobStatus"] != "Failed":
                 self.log.info("labeling job %s exists (%s): adopted", name, job["LabelingJobStatus"])
@@ -179,15 +176,8 @@ def _describe(client: Any, job_name: str) -> dict[str, Any] | None:
 
 
 def team_arn(client: Any, team: str) -> str:
-    """The ARN of a work team by its name; an ARN is taken as it is. Fails the task where there is no such team."""
-    from botocore.exceptions import ClientError
-
+    """The ARN of a work team by its name; an ARN is taken as it is. Raises :class:`InputError` for no team."""
     if team.startswith("arn:"):
         return team
-    try:
-        arn: str = client.describe_workteam(WorkteamName=team)["Workteam"]["WorkteamArn"]
-    except ClientError as error:
-        raise AirflowFailException(
-            f"work team {team!r} cannot be used: {error}. Make it (trueground team add {team}), or name another."
-        ) from error
+    arn: str = describe(client, team)["Workteam"]["WorkteamArn"]
     return arn

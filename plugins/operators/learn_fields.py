@@ -27,7 +27,7 @@ class LearnFieldsOperator(RetrainModelOperator, ReviewProjectOperator):
         from trueground.review.learned_fields import learn_fields
 
         try:
-            return self.told(learn_fields(run))
+            return self.told(learn_fields(run), context, run)
         except TooFewReviews as error:
             raise AirflowSkipException(str(error)) from error
 

@@ -5,11 +5,13 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from airflow.sdk import Asset
-from airflow.sdk.exceptions import AirflowFailException, AirflowSkipException
+from airflow.sdk.exceptions import AirflowSkipException
 
 from operators.base import ProjectOperator
 from operators.lineage import Lineage
 from operators.project_dags import night_of
+from operators.reports import ReportLink, show_report
+from trueground.errors import InputError
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
@@ -38,11 +40,12 @@ class BuildManifestOperator(ProjectOperator):
         """Build the manifest; skip the run where nothing is new."""
         from trueground.manifests import build_manifest, object_key, read_manifest, write_manifest
 
+        self.check_preconditions(run)
         published = None
         if self.labels is not None and str(self.relabel_all) != "True":
             published = context["asset_state_store"][self.labels].get("labels")
         done = {object_key(line) for line in read_manifest(run.storage, published)} if published else set()
-        night = night_of(context)
+        night = night_of(context, run.project)
         run.write_json({"night": night}, "night.json")
         out, data = run.uri("input.manifest"), run.project.data.of_night(night)
         if data.prefix is not None:
@@ -75,6 +78,8 @@ class CheckManifestOperator(ProjectOperator):
     What is wrong is written as a page beside the manifest, and the task fails naming it.
     """
 
+    operator_extra_links = (ReportLink(),)
+
     def step(self, run: Run, context: Context) -> dict[str, Any]:
         """Check the run's manifest."""
         from trueground.manifests import check_manifest
@@ -91,8 +96,12 @@ class CheckManifestOperator(ProjectOperator):
         checks = check_input(report)
         page = run.uri("checks", "input.html")
         run.storage.write_text(page, render_checks_page(f"Input of {run.project.name}", checks, report))
+        show_report(context, page, run.project.connection)
         if not checks.passed:
             first = report.problems[0] if report.problems else next(r for r in checks.results if not r.passed)
-            raise AirflowFailException(f"the input has problems; all of them are on {page}. The first: {first}")
+            raise InputError(
+                f"the input has problems; all of them are on {page}. The first: {first}",
+                hint="Open this task's Report, correct the data, and clear this task.",
+            )
         self.log.info("%d objects checked, page: %s", report.objects, page)
         return {"objects": report.objects, "page": page}

@@ -30,6 +30,7 @@ class PredictionsOperator(ReviewProjectOperator):
 
     def step(self, run: ReviewRun, context: Context) -> dict[str, Any]:
         """Write them; skip the run where there is nothing to predict on."""
+        self.check_preconditions(run)
         count = self.predict(run)
         self.log.info("%d predictions", count)
         if count == 0:

@@ -5,11 +5,13 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from airflow.sdk import Asset, AssetAlias
-from airflow.sdk.exceptions import AirflowFailException, AirflowSkipException
+from airflow.sdk.exceptions import AirflowSkipException
 
 from operators.base import ProjectOperator
 from operators.lineage import Lineage
 from operators.project_dags import project_asset
+from operators.reports import ReportLink, show_report
+from trueground.errors import InputError
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
@@ -20,6 +22,8 @@ if TYPE_CHECKING:
 class CheckLabelsOperator(ProjectOperator):
     """Check the labels before anyone relies on them; what is wrong is written as a page, and the task fails."""
 
+    operator_extra_links = (ReportLink(),)
+
     def step(self, run: Run, context: Context) -> dict[str, Any]:
         """Write the final labels and check them."""
         from trueground.publish import check_final_labels
@@ -27,9 +31,12 @@ class CheckLabelsOperator(ProjectOperator):
         if not run.objects():
             raise AirflowSkipException("nothing new was labeled")
         checks, page = check_final_labels(run)
+        show_report(context, page, run.project.connection)
         if not checks.passed:
             failed = [result.name for result in checks.results if not result.passed]
-            raise AirflowFailException(f"the labels do not pass {', '.join(failed)}; see {page}")
+            raise InputError(
+                f"the labels do not pass {', '.join(failed)}; see {page}", hint="This task's Report says what to do."
+            )
         return {"page": page}
 
 
@@ -46,6 +53,7 @@ class PublishLabelsOperator(ProjectOperator):
     """
 
     template_fields = (*ProjectOperator.template_fields, "folder")
+    operator_extra_links = (ReportLink(),)
 
     def __init__(
         self, *, labels: Asset | AssetAlias, nights: Asset | None = None, folder: str = "published", **kwargs: Any
@@ -61,11 +69,13 @@ class PublishLabelsOperator(ProjectOperator):
 
         if isinstance(self.labels, AssetAlias):
             published = publish(run, None, self.folder)
+            show_report(context, published["report"], run.project.connection)
             context["outlet_events"][self.labels].add(project_asset(run.project, "labels"), extra=published)
             return published
         state = context["asset_state_store"][self.labels]
         relabel_all = str(context["params"].get("relabel_all")) == "True"
         published = publish(run, None if relabel_all else state.get("labels"), self.folder)
+        show_report(context, published["report"], run.project.connection)
         context["outlet_events"][self.labels].extra = published
         if self.nights is not None and published["night"] is not None:
             # Who waits for any labels is not started by events of a partition, so these are another asset's.

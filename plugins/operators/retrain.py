@@ -9,9 +9,10 @@ from airflow.sdk.exceptions import AirflowFailException, AirflowSkipException
 
 from operators.base import ProjectOperator
 from operators.connections import LabelingServiceHook
+from operators.failures import failing
 from operators.lineage import Lineage
+from operators.reports import ReportLink, show_report
 from operators.triggers import DescribedWorkTrigger
-from trueground.errors import InputError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -82,19 +83,21 @@ class RetrainModelOperator(ProjectOperator):
     holding a worker; a repeated task finds what it started.
     """
 
+    operator_extra_links = (ReportLink(),)
+
     def step(self, run: Run, context: Context) -> dict[str, Any]:
         """Train, or take the model that an earlier try registered."""
         from trueground.models import retrain, sources
 
         registered = retrain.registry_of(run).find(retrain.model_name(run))
         if registered is not None:
-            return self.told(registered)
+            return self.told(registered, context, run)
         if not sources.is_news(run):
             raise AirflowSkipException("there are no labels and reviews that the newest model was not trained on")
         retrain.prepare(run)
-        return self.train(run)
+        return self.train(run, context)
 
-    def train(self, run: Run) -> dict[str, Any]:
+    def train(self, run: Run, context: Context) -> dict[str, Any]:
         """Train where this task runs, or have SageMaker train."""
         from trueground.models.retrain import model_folder, register
         from trueground.models.sagemaker import training_work
@@ -104,7 +107,7 @@ class RetrainModelOperator(ProjectOperator):
         folder, trainer = model_folder(run), run.project.retrain.trainer
         work = training_work(run, folder)
         if work is None:
-            return self.told(register(run, train_in_process(run, folder), join(folder, PREDICTIONS)))
+            return self.told(register(run, train_in_process(run, folder), join(folder, PREDICTIONS)), context, run)
         request = work.start(LabelingServiceHook(aws_conn_id=trainer.connection).conn)
         self.log.info("waiting for %s", request)
         trigger = DescribedWorkTrigger(
@@ -122,10 +125,8 @@ class RetrainModelOperator(ProjectOperator):
         if "error" in event:
             raise RuntimeError(f"waiting for the training failed: {event['error']}")
         run = self.open_run()
-        try:
-            return self.done(run, self.told(self.take(run, event["request"])))
-        except InputError as error:
-            raise AirflowFailException(str(error)) from error
+        with failing(self.log):
+            return self.done(run, self.told(self.take(run, event["request"]), context, run))
 
     def take(self, run: Run, request: dict[str, str]) -> ModelRecord:
         """The model of work that is over. Fails the task where that did not succeed."""
@@ -151,8 +152,9 @@ class RetrainModelOperator(ProjectOperator):
         record = registry_of(run).record(result["name"])
         return Lineage([data.uri for data in record.data], {record.model: None})
 
-    def told(self, record: ModelRecord) -> dict[str, Any]:
+    def told(self, record: ModelRecord, context: Context, run: Run) -> dict[str, Any]:
         """What later tasks and people need to know."""
+        show_report(context, record.card, run.project.connection)
         keys = {"name", "model", "card", "trained_on", "tested_on", "accuracy", "champion_accuracy", "better", "reason"}
         facts: dict[str, Any] = record.model_dump(include=keys)
         self.log.info("%s", facts)

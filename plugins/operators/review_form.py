@@ -39,6 +39,7 @@ SECTIONS = {
     "Review": {
         "name": ("Name", "Of the review: small letters, digits and hyphens. Each form needs a new one."),
         "conditions": ("Activation conditions", "A2I's JSON, the list of them. Empty: everything is reviewed."),
+        "most_set_aside": ("Set aside", "The run fails where more than this share of the predictions cannot be used."),
         "labels": ("Labels", "What reviewers choose from, one a line, where predictions are labels."),
         "label_attribute": ("Label attribute", "The key that holds the final label in the published manifest."),
         "connection": ("Connection", "The Airflow connection of the labeling service."),
@@ -121,7 +122,3 @@ class MakeReviewProjectOperator(MakeProjectOperator):
     def check(self, content: dict[str, Any]) -> ProjectFile:
         """The review project that the content declares. Raises :class:`InputError` with the field of the mistake."""
         return review_project_of(content, data_root=data_root())
-
-    def known(self) -> Mapping[str, ProjectFile]:
-        """The review projects that there are as files."""
-        return load_review_projects(PROJECTS_FOLDER, data_root=data_root())[0]

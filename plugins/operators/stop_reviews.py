@@ -6,9 +6,9 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from airflow.sdk import BaseOperator
-from airflow.sdk.exceptions import AirflowFailException
 
 from operators.connections import PROJECTS_FOLDER, data_root, storage_of
+from operators.failures import failing
 from operators.human_loops import loops_client
 from trueground.errors import InputError
 from trueground.project_form import kept_review_run
@@ -42,14 +42,12 @@ class StopReviewsOperator(BaseOperator):
         """Stop them; a run whose loops are all over stays as it is."""
         from trueground.review.stop import stop_reviews
 
-        try:
+        with failing(self.log):
             run = self._run()
             if not run.storage.exists(run.uri("to-review.jsonl")):
                 raise InputError(
                     f"{run.project.name} has no run {run.name!r} in which anything was chosen for review", field="run"
                 )
-        except InputError as error:
-            raise AirflowFailException(str(error)) from error
         stopped = stop_reviews(run, loops_client(run.project.connection))
         self.log.info("%s", stopped)
         return stopped

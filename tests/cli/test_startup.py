@@ -15,7 +15,7 @@ MOST = 450
 """Modules: typer and rich take most of them. The whole service takes more than 2,000."""
 COMMANDS = (
     "serve", "audit", "consolidate", "simulate-workers", "worker", "team", "vendor", "output", "keys", "webhooks",
-    "manifest", "review",
+    "manifest", "review", "project",
 )  # fmt: skip
 
 

@@ -6,7 +6,7 @@ import sys
 
 import typer
 
-from trueground.cli import access, consolidate, manifest, output, people, review, serve, simulate, webhooks
+from trueground.cli import access, consolidate, manifest, output, people, project, review, serve, simulate, webhooks
 from trueground.cli.store import user
 from trueground.errors import TruegroundError
 from trueground.service.engine.actors import Actor, acting
@@ -26,6 +26,7 @@ app.add_typer(output.output, name="output")
 app.command("audit")(people.audit)
 app.add_typer(access.keys, name="keys")
 app.add_typer(webhooks.webhooks, name="webhooks")
+app.add_typer(project.app, name="project")
 app.add_typer(manifest.app, name="manifest")
 app.add_typer(review.app, name="review")
 app.command("consolidate")(consolidate.consolidate)

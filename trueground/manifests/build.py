@@ -14,6 +14,7 @@ from trueground.images import OTHER_SUFFIXES, SUFFIXES
 from trueground.manifests.read import object_key
 from trueground.manifests.texts import Note, text_objects
 from trueground.manifests.write import write_manifest
+from trueground.outputs import inputs_below
 from trueground.storage import Storage
 
 TEXT_SUFFIXES = (".txt", ".csv")
@@ -71,7 +72,7 @@ def _files(
     # What the prefix itself is called does not matter; the last part is where a single file would stand.
     outside = prefix.rstrip("/").count("/")
     left_out: list[str] = []
-    for uri in storage.list(prefix):
+    for uri in inputs_below(storage, prefix):
         hidden = any(part.startswith(".") for part in uri.split("/")[outside + 1 :])
         if uri.lower().endswith(suffixes) and not hidden:
             yield uri

@@ -5,6 +5,7 @@ Great Expectations takes seconds to import, so it is imported where it is used.
 
 from __future__ import annotations
 
+import logging
 import os
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
@@ -205,6 +206,8 @@ def _every_class_occurs(known: list[str], found: set[str]) -> CheckResult:
 def _expectations() -> Any:
     # Read when Great Expectations is imported; without it each suite would be reported over the network.
     os.environ["GX_ANALYTICS_ENABLED"] = "false"
+    # It notes hundreds of things about itself that nobody who reads a task's log can use.
+    logging.getLogger("great_expectations").setLevel(logging.WARNING)
     import great_expectations.expectations as gxe
 
     return gxe

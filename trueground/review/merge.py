@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 from typing import Any, Literal
 
 from trueground.contracts import ReviewsExtra
+from trueground.errors import InputError
 from trueground.review.kinds import Opinion, review_kind
 from trueground.review.project import ReviewRun
 from trueground.review.steps import Reviewed, reviewed, saying
@@ -45,6 +46,8 @@ def merge_reviews(run: ReviewRun) -> dict[str, Any]:
             yield row
 
     run.write_lines(counted(), "published", "reviews.jsonl")
+    if not counts:
+        raise InputError("there is nothing to publish", file=rows, hint="Every prediction was set aside, or none came.")
     table = run.uri("published", "reviews.parquet")
     write_review_table(run.storage, table, run.read_lines("published", "reviews.jsonl"))
     manifest = None

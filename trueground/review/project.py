@@ -4,18 +4,20 @@ from __future__ import annotations
 
 import os
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from pydantic import Field, field_validator, model_validator
 
 from trueground.errors import InputError
-from trueground.project import load_projects
+from trueground.project import Project, load_project, load_projects
 from trueground.project_files import ProjectFile, ProjectPart, check_label_attribute, read_project, read_projects
 from trueground.review.conditions import Conditions, parse_conditions
 from trueground.review.own_conditions import checked_expression
 from trueground.review.sources import URIS as SOURCE_URIS
 from trueground.review.sources import Source
 from trueground.run import RunFolder
+from trueground.yamlfile import read_yaml
 
 URIS = ("output", *SOURCE_URIS)
 """Fields that may be paths from the data root."""
@@ -95,10 +97,16 @@ class ReviewProject(ProjectFile):
         return self
 
     @property
-    def teams(self) -> tuple[str, ...]:
-        """The work teams that its human loops go to."""
-        named = (self.review.team, self.review.second_team, self.review.escalation_team)
-        return tuple(team for team in named if team is not None)
+    def teams(self) -> dict[str, str]:
+        """The work teams that its human loops go to, by field."""
+        fields = ("team", "second_team", "escalation_team")
+        return {f"review.{field}": team for field in fields if (team := getattr(self.review, field)) is not None}
+
+    @property
+    def prefixes(self) -> dict[str, str]:
+        """The folder whose files are predicted on."""
+        prefix = getattr(self.source, "prefix", None)
+        return {"source.prefix": prefix} if prefix is not None else {}
 
     def parsed_conditions(self) -> Conditions:
         """The conditions, ready to be evaluated. Raises :class:`InputError`."""
@@ -116,13 +124,20 @@ def teams_of_projects(folder: str | os.PathLike[str], *, data_root: str | None =
     """The names of the work teams that the projects of a folder name, of both kinds; ARNs are left out."""
     labeling, _ = load_projects(folder, data_root=data_root)
     reviews, _ = load_review_projects(folder, data_root=data_root)
-    named = {team for project in (*labeling.values(), *reviews.values()) for team in project.teams}
+    named = {team for project in (*labeling.values(), *reviews.values()) for team in project.teams.values()}
     return sorted(team for team in named if not team.startswith("arn:"))
 
 
 def load_review_project(path: str | os.PathLike[str], *, data_root: str | None = None) -> ReviewProject:
     """Read a review project; as :func:`trueground.project.load_project` reads a labeling project."""
     return read_project(path, ReviewProject, uris=URIS, data_root=data_root)
+
+
+def load_any_project(path: str | os.PathLike[str], *, data_root: str | None = None) -> Project | ReviewProject:
+    """Read a project file of either kind, as it says itself."""
+    if read_yaml(Path(path))[0].get("kind") == "review-predictions":
+        return load_review_project(path, data_root=data_root)
+    return load_project(path, data_root=data_root)
 
 
 def load_review_projects(

@@ -17,7 +17,7 @@ from trueground.service.addresses import client_address
 from trueground.service.aws.address import remember
 from trueground.service.aws.errors import AwsError, aws_error, status_of
 from trueground.service.aws.model import service_model
-from trueground.service.aws.registry import OPERATIONS, Operation
+from trueground.service.aws.registry import HEADERS, OPERATIONS, Operation
 from trueground.service.aws.serialize import serialize
 from trueground.service.aws.signature import SignedRequest, once, verify
 from trueground.service.aws.validation import parse_input
@@ -59,8 +59,9 @@ def call_of(service: Service, operation: Operation, model: Any, content: Any) ->
 
     def run() -> dict[str, Any]:
         response = operation.handler(service, parse_input(model.input_shape, content))
+        headers = response.pop(HEADERS, None)
         result: dict[str, Any] = serialize(model.output_shape, response) if model.output_shape is not None else {}
-        return result
+        return result if headers is None else {**result, HEADERS: headers}
 
     return Call(model.name, run, model.service_model, operation.not_found, operation.failure)
 
@@ -120,7 +121,8 @@ async def serve(
     try:
         with warnings.collecting() as given:
             content = await run_in_threadpool(handle, await read_request(request, limit))
-        return respond(200, content, media_type, warnings.header(given))
+        headers = content.pop(HEADERS, {})
+        return respond(200, content, media_type, {**headers, **(warnings.header(given) or {})})
     except AwsError as error:
         return refuse(error)
 

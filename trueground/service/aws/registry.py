@@ -23,6 +23,9 @@ class Operation:
     """AWS's name of a fault of the service's own."""
 
 
+HEADERS = "x-headers"
+"""The key of a response that holds HTTP headers to send with it; no member of an API has such a name."""
+
 OPERATIONS: dict[str, Operation] = {}
 """Of ``sagemaker``."""
 LOOP_OPERATIONS: dict[str, Operation] = {}

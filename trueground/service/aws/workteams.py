@@ -5,8 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from trueground.service.aws.address import sub_domain
-from trueground.service.aws.registry import operation
+from trueground.service.aws.registry import HEADERS, operation
 from trueground.service.engine import teams
+from trueground.work_teams import MEMBERS
 
 if TYPE_CHECKING:
     from trueground.service.context import Service
@@ -22,9 +23,12 @@ def create(service: Service, request: dict[str, Any]) -> dict[str, Any]:
 # AWS's model names no error for these; clients look for ValidationException and its text.
 @operation("DescribeWorkteam", not_found="ValidationException")
 def describe(service: Service, request: dict[str, Any]) -> dict[str, Any]:
-    """One work team."""
+    """One work team; how many people are in it, for which AWS's API has no member, is in the header ``MEMBERS``."""
     found = teams.describe_workteam(service.db, service.settings, request["WorkteamName"], kind="private")
-    return {"Workteam": _workteam(service.settings, found)}
+    with service.db.read() as connection:
+        members = teams.count_members(connection, found.name)
+    headers = {} if members is None else {MEMBERS: str(members)}
+    return {"Workteam": _workteam(service.settings, found), HEADERS: headers}
 
 
 @operation("ListWorkteams")

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Literal
 
-from sqlalchemy import Connection, Row, delete, insert, select, update
+from sqlalchemy import Connection, Row, delete, func, insert, select, update
 from sqlalchemy.exc import IntegrityError
 
 from trueground.service.engine import audit_log, tags
@@ -18,7 +18,14 @@ from trueground.service.engine.topics import is_standard_topic
 from trueground.service.engine.workforces import groups_of_members, workforce_arn, workforce_for
 from trueground.service.settings import ServiceSettings
 from trueground.service.store.database import Database, now
-from trueground.service.store.tables import labeling_jobs, workteam_groups, workteams
+from trueground.service.store.tables import (
+    labeling_jobs,
+    worker_groups,
+    workers,
+    workforces,
+    workteam_groups,
+    workteams,
+)
 
 Kind = Literal["private", "vendor", "public"]
 
@@ -178,6 +185,24 @@ def groups_of_workteam(db: Database, name: str) -> list[str]:
         _find(connection, name)
         query = select(workteam_groups.c.group_name).where(workteam_groups.c.workteam == name)
         return list(connection.scalars(query.order_by(workteam_groups.c.group_name)))
+
+
+def count_members(connection: Connection, name: str) -> int | None:
+    """How many open accounts are in a work team; ``None`` where others know: a provider's people, or the public."""
+    team = connection.execute(
+        select(workteams.c.kind, workforces.c.request)
+        .join(workforces, workforces.c.name == workteams.c.workforce)
+        .where(workteams.c.name == name)
+    ).first()
+    if team is None or team.kind == "public" or "OidcConfig" in team.request:
+        return None
+    query = (
+        select(func.count(worker_groups.c.worker_id.distinct()))
+        .join(workteam_groups, workteam_groups.c.group_name == worker_groups.c.group_name)
+        .join(workers, workers.c.id == worker_groups.c.worker_id)
+        .where(workteam_groups.c.workteam == name, workers.c.disabled_at.is_(None))
+    )
+    return connection.scalar(query) or 0
 
 
 def workteam_of_arn(connection: Connection, settings: ServiceSettings, arn: str, member: str = "WorkteamArn") -> str:
