@@ -43,6 +43,13 @@ def connect(monkeypatch: pytest.MonkeyPatch) -> Callable[[str, dict[str, str]], 
     return connect
 
 
+@pytest.fixture
+def nothing_missing(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What a project needs is not looked for: for tests of a step alone, without a service and without teams."""
+    for module in ("base", "forms"):
+        monkeypatch.setattr(f"operators.{module}.refuse_incomplete", lambda *_: None)
+
+
 async def first_event(trigger: Any) -> dict[str, Any]:
     async for event in trigger.run():
         payload: dict[str, Any] = event.payload

@@ -28,7 +28,7 @@ def test_two_nights_teach_two_models_and_one_trigger_goes_back(runs: Runs, monke
 
     def run(operator: Any) -> Any:
         event = SimpleNamespace(extra=None)
-        result = operator.execute({"outlet_events": {asset: event}})
+        result = operator.execute({"outlet_events": {asset: event}, "ti": SimpleNamespace(xcom_push=print)})
         if event.extra is not None:
             events.append(read_extra(ModelExtra, event.extra, asset=asset.name))
         return result

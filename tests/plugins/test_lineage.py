@@ -35,6 +35,7 @@ def test_a_file_is_named_by_openlineages_convention(uri: str, place: tuple[str, 
     assert place_of(uri) == place
 
 
+@pytest.mark.usefixtures("nothing_missing")
 def test_a_step_tells_what_it_read_and_wrote_and_how_many_lines(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -51,6 +51,7 @@ def made(values: dict[str, Any], run_id: str = "manual__1") -> str:
     return uri
 
 
+@pytest.mark.usefixtures("nothing_missing")
 @pytest.mark.parametrize(
     "values",
     [
@@ -113,6 +114,7 @@ def test_a_value_that_cannot_be_is_refused_at_the_form() -> None:
             filled(**values)
 
 
+@pytest.mark.usefixtures("nothing_missing")
 def test_predictions_are_taken_as_the_form_asks_and_a_name_belongs_to_one_run(s3: MotoServer) -> None:
     from airflow.sdk.exceptions import AirflowFailException
     from operators.predictions import PredictAsAskedOperator

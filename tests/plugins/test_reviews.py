@@ -265,3 +265,53 @@ def test_an_answer_of_another_form_names_the_loops_output(reviews: Reviews) -> N
     reviews.predict(("hm", "good", 0.5))
     with pytest.raises(AirflowFailException, match=r"output\.json: answerContent: an answer has one element"):
         reviews.run(lambda *_: {"note": "what?"})
+
+
+def write_lines(reviews: Reviews, *lines: dict[str, Any] | str) -> None:
+    texts = (line if isinstance(line, str) else json.dumps(line) for line in lines)
+    (reviews.service.data_root / "predictions.jsonl").write_text("".join(f"{text}\n" for text in texts))
+
+
+def test_lines_that_do_not_say_what_they_are_are_what_the_project_says(reviews: Reviews) -> None:
+    line = {"source": "hm", "prediction": {"label": "good", "confidence": 0.5}}
+    write_lines(reviews, *({"id": str(number), **line} for number in range(3)))
+    published = reviews.run(lambda *_: "bad")
+    assert (published["reviewed"], published["set_aside"]) == (3, 0)
+    assert {row["service"] for row in lines_of(published["reviews"])} == {"custom"}
+
+
+@pytest.mark.parametrize(
+    ("bad", "allowed", "fails"),
+    [(3, 0.5, True), (2, 0.5, True), (1, 0.5, False), (2, 0.7, False), (3, 1.0, True), (1, 0.0, True), (0, 0.0, False)],
+)
+def test_a_run_whose_predictions_cannot_be_used_fails_before_anybody_is_asked(
+    reviews: Reviews, bad: int, allowed: float, fails: bool
+) -> None:
+    from airflow.sdk.exceptions import AirflowFailException
+
+    reviews.write(most_set_aside=allowed)
+    good = {"service": "custom", "source": "hm", "prediction": {"label": "good", "confidence": 0.5}}
+    wrong = {**good, "service": "textract"}
+    write_lines(reviews, *({"id": str(number), **(wrong if number < bad else good)} for number in range(3)))
+    if not fails:
+        assert reviews.run(lambda *_: "bad")["set_aside"] == bad
+        return
+    with pytest.raises(AirflowFailException) as failed:
+        reviews.run(lambda *_: pytest.fail("asked"))
+    assert f"{bad} of 3 predictions cannot be used" in str(failed.value)
+    assert "'textract', where the project's source says 'custom'" in str(failed.value)
+    assert not list(reviews.service.data_root.glob("reviews/runs/*/published"))
+
+
+def test_a_review_that_lacks_people_or_data_fails_in_its_first_task(reviews: Reviews) -> None:
+    from airflow.sdk.exceptions import AirflowFailException
+
+    reviews.service.add_team("empty")
+    reviews.write(review={"team": "empty", "second_team": "none", "template": "no-such"})
+    with pytest.raises(AirflowFailException) as failed:
+        reviews.run(lambda *_: pytest.fail("asked"))
+    said = str(failed.value)
+    assert "4 things are missing" in said
+    for text in ("nobody is in the work team 'empty'", "there is no work team 'none'", "no template 'no-such'"):
+        assert text in said
+    assert "source.predictions" in said
