@@ -122,7 +122,7 @@ async def serve(
         with warnings.collecting() as given:
             content = await run_in_threadpool(handle, await read_request(request, limit))
         headers = content.pop(HEADERS, {})
-        return respond(200, content, media_type, {**headers, **(warnings.header(given) or {})})
+        return respond(200, content, media_type, {**headers, **warnings.header(given)})
     except AwsError as error:
         return refuse(error)
 
