@@ -85,14 +85,9 @@ def test_the_demos_project_shows_every_field_there_is() -> None:
     # The fields of which a project takes another, or the default, stand in comments.
     text = DIGITS.read_text()
     expected = names(Project)
-    assert (
-        "# manifest:" in text
-        and "# paused:" in text
-        and "# most_workers_per_object:" in text
-        and "# gold:" in text
-        and "# trainer:" in text
-    )
-    del expected["data"]["manifest"], expected["task"]["template"]
+    for name in ("manifest", "column", "paused", "timezone", "most_workers_per_object", "gold", "trainer"):
+        assert f"# {name}:" in text, name
+    del expected["data"]["manifest"], expected["data"]["column"], expected["task"]["template"]
     del expected["paused"], expected["timezone"]
     del expected["people"]["most_workers_per_object"], expected["people"]["gold"], expected["retrain"]["trainer"]
     assert shown(yaml.safe_load(text)) == expected

@@ -207,5 +207,5 @@ def test_a_page_that_is_no_image_is_set_aside_and_the_others_are_read(tmp_path: 
     (runs.folder / "data" / "pages" / "invoice-0000.jpg").write_bytes(b"%PDF-1.7")
     run = runs.run("first")
     (aside,) = run.read_lines("set-aside.jsonl")
-    assert "the file is not an image" in aside["failure-reason"]
+    assert "an image of the format PDF, which browsers do not show" in aside["failure-reason"]
     assert len(list(run.read_lines("to-review.jsonl"))) == 1
