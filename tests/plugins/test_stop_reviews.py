@@ -83,7 +83,7 @@ def stop(**how: str) -> dict[str, int]:
 def test_what_was_answered_counts_also_of_an_object_that_more_people_were_to_see(reviews: Reviews) -> None:
     from airflow.sdk.exceptions import AirflowSkipException
 
-    reviews.write(review={"team": "annotators", "reviewers_per_object": 2, "second_team": "reviewers"})
+    reviews.write(review={"team": "annotators", "reviewers_per_object": 2, "second_team": "seconds"})
     reviews.predict(*((f"text {number}", "good", 0.1) for number in range(5)))
     night = Night(reviews)
     flow, start = night.ask("review")

@@ -9,6 +9,7 @@ import os
 import tarfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -25,6 +26,7 @@ pytestmark = pytest.mark.thorough
 
 ROLE = "arn:aws:iam::123456789012:role/training"
 JOB = {"kind": "sagemaker-training-job", "image": "training:1", "role": ROLE, "poll_interval": 0.1}
+CONTEXT: Any = {"ti": SimpleNamespace(xcom_push=lambda key, value: None)}
 PIPELINE = {"kind": "sagemaker-pipeline", "pipeline": "nightly", "parameters": {"Epochs": "3"}, "poll_interval": 0.1}
 
 
@@ -72,7 +74,7 @@ def retrain(run: Run) -> tuple[Any, dict[str, Any]]:
 
     operator = RetrainModelOperator(task_id="retrain", project="mail.yaml", run_name=run.name)
     with pytest.raises(TaskDeferred) as deferred:
-        operator.execute({})
+        operator.execute(CONTEXT)
     return operator, asyncio.run(asyncio.wait_for(first_event(deferred.value.trigger), 60))
 
 
@@ -105,12 +107,12 @@ def test_a_training_job_is_made_once_waited_for_and_its_model_registered(
     archive = job["ModelArtifacts"]["S3ModelArtifacts"]
     assert archive.startswith(run.project.output)
     train_as_a_container_would(run, archive)
-    told = operator.resume({}, event)
+    told = operator.resume(CONTEXT, event)
     assert (told["accuracy"], told["better"], told["model"]) == (1.0, True, archive)
     record = Registry(run.storage, run.project.output).record("one")
     assert record.trainer == "sagemaker-training-job training:1"
     # Repeated after that, the task takes what is registered.
-    assert operator.execute({}) == told
+    assert operator.execute(CONTEXT) == told
 
 
 def test_a_pipeline_is_started_once_with_the_uris_and_its_model_registered(
@@ -127,7 +129,7 @@ def test_a_pipeline_is_started_once_with_the_uris_and_its_model_registered(
     assert parameters["Epochs"] == "3"
     assert parameters["TrainManifest"] == run.uri("retrain", "train.manifest")
     train_as_a_container_would(run, parameters["Output"] + "/model.tar.gz")
-    told = operator.resume({}, event)
+    told = operator.resume(CONTEXT, event)
     assert (told["accuracy"], told["better"]) == (1.0, True)
     assert Registry(run.storage, run.project.output).record("one").trainer == "sagemaker-pipeline nightly"
 
@@ -143,7 +145,7 @@ def test_a_job_that_failed_is_told_with_its_reason_and_replaced_at_the_next_try(
     failed = get_backend("sagemaker")["123456789012"]["us-east-1"].training_jobs[event["request"]["TrainingJobName"]]
     failed.training_job_status, failed.failure_reason = "Failed", "out of memory"
     with pytest.raises(AirflowFailException, match="is Failed: out of memory"):
-        operator.resume({}, event)
+        operator.resume(CONTEXT, event)
     _, again = retrain(run)
     assert again["request"]["TrainingJobName"] == event["request"]["TrainingJobName"] + "-2"
 
@@ -164,7 +166,7 @@ def test_what_is_no_archive_is_refused_by_its_name(
     if content is not None:
         run.storage.write_bytes(archive, content)
     with pytest.raises(AirflowFailException, match=f"{archive}: {problem}"):
-        operator.resume({}, event)
+        operator.resume(CONTEXT, event)
 
 
 def test_a_project_whose_files_sagemaker_cannot_reach_is_refused(tmp_path: Path) -> None:

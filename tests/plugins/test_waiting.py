@@ -69,26 +69,26 @@ def test_a_dispatch_that_is_repeated_adopts_its_job(service: RunningService, con
 def test_a_job_of_the_same_name_with_other_input_is_refused(
     service: RunningService, connect: Callable[..., None]
 ) -> None:
-    from airflow.sdk.exceptions import AirflowFailException
+    from trueground.errors import InputError
 
     connect(service.url, service.credentials)
     run = digits_run(service)
     dispatch(run)
     run.write_lines(run.objects()[:1], "other.manifest")
-    with pytest.raises(AirflowFailException, match="with other input"):
+    with pytest.raises(InputError, match="with other input"):
         dispatch(run, run.uri("other.manifest"))
 
 
 def test_a_team_that_does_not_exist_is_named_before_anything_is_made(
     service: RunningService, connect: Callable[..., None]
 ) -> None:
-    from airflow.sdk.exceptions import AirflowFailException
+    from trueground.errors import InputError
 
     connect(service.url, service.credentials)
     run = digits_run(service)
     people = run.project.people.model_copy(update={"team": "nobody"})
     object.__setattr__(run, "project", run.project.model_copy(update={"people": people}))
-    with pytest.raises(AirflowFailException, match="trueground team add nobody"):
+    with pytest.raises(InputError, match="trueground team add nobody"):
         dispatch(run)
     assert service.client().list_labeling_jobs()["LabelingJobSummaryList"] == []
 
