@@ -47,7 +47,7 @@ def _run(command: str, port: int) -> int:
 def stay_up(airflow: LocalAirflow) -> int:
     """Wait until somebody presses Ctrl-C."""
     home = os.path.relpath(airflow.trueground_home)
-    print("To label by hand: trigger label_digits in Airflow, open Labeling there, and press “Work as a worker”.")
+    print("To label by hand: open Labeling in Airflow, press “Work as a worker”, then trigger label_digits.")
     print("Others sign in to the portal with an account of their own:")
     print(f"  TRUEGROUND_HOME={home} .venv/bin/trueground worker add ana --team annotators")
     print("Ctrl-C stops everything.", flush=True)

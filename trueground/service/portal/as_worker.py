@@ -22,14 +22,16 @@ router = APIRouter(prefix="/as-worker")
 @router.get("")
 def choose_teams(request: Request) -> Response:
     """Which teams to work in, with those already joined ticked."""
-    who = _from_airflow(request)
+    who, db = _from_airflow(request), service_of(request).db
     return page(
         request,
         "as_worker.html",
         who,
         token=form_token(request, who, WORK),
-        groups=invitations.groups_to_choose(service_of(request).db),
+        groups=invitations.groups_to_choose(db),
         joined=set(_account(request, who).groups),
+        # Who tries it alone needs to be in every team: a run does not start for a team that nobody is in.
+        alone=not any(worker.groups for worker in accounts.list_workers(db)),
     )
 
 
