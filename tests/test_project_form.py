@@ -11,7 +11,7 @@ from trueground.project_form import claim, content_of, field_schema, project_of
 from trueground.storage import Storage
 
 VALUES = {
-    "name": "birds", "data.prefix": "birds/", "data.manifest": None, "label_attribute": "bird",
+    "name": "birds", "data.prefix": "pictures/", "data.manifest": None, "label_attribute": "bird",
     "task.type": "image-classification", "task.labels": ["robin", "wren"], "task.title": "Which bird?",
     "task.description": "Say which.", "task.instructions.short": "Look.", "task.instructions.full": "Look well.",
     "task.template": "", "people.team": "annotators", "people.workers_per_object": 2,
@@ -21,7 +21,7 @@ VALUES = {
 def test_a_form_makes_the_project_that_a_file_would(tmp_path: Path) -> None:
     project = project_of(content_of(VALUES), data_root=str(tmp_path))
     assert (project.name, project.people.workers_per_object, project.task.template) == ("birds", 2, None)
-    assert project.data.prefix == f"file://{tmp_path}/birds"
+    assert project.data.prefix == f"file://{tmp_path}/pictures"
     assert project.output == f"file://{tmp_path}/birds/labels"
 
 

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
+from urllib.parse import unquote
 
+from operators.connections import data_root
 from operators.project_dags import zone_of
 from operators.reports import portal_url, report_url
+from trueground.storage import as_uri
 
 if TYPE_CHECKING:
     from trueground.project import Data, Project
@@ -42,7 +45,7 @@ def labeling_docs(file: str, project: Project) -> str:
         ("Data", _data(project.data)),
         ("People", f"`{people.team}`, {workers} answers per object; {checked}"),
         ("Promise", promise),
-        ("Output", f"`{project.output}`, label attribute `{project.label_attribute}`"),
+        ("Output", f"`{_short(project.output)}`, label attribute `{project.label_attribute}`"),
         ("Runs", _runs(project, project.schedule)),
     ]
     dag = _dag("label", project)
@@ -109,10 +112,10 @@ def review_docs(file: str, project: ReviewProject) -> str:
     ]
     predicted = getattr(source, "predictions", None)
     facts = [
-        ("Predictions", f"{source.kind}: " + (f"`{predicted}`" if predicted else _data(source))),
+        ("Predictions", f"{source.kind}: " + (f"`{_short(predicted)}`" if predicted else _data(source))),
         ("Chosen", "by the activation conditions of the project file" if project.conditions else "all are reviewed"),
         ("People", "; ".join([f"`{review.team}`, {review.reviewers_per_object} per object", *others])),
-        ("Output", f"`{project.output}`"),
+        ("Output", f"`{_short(project.output)}`"),
         ("Runs", _runs(project, project.schedule)),
     ]
     return _page(project, file, facts, [("Human loops", portal_url("/jobs"))])
@@ -131,8 +134,14 @@ def _dag(prefix: str, project: ProjectFile) -> str:
 
 def _data(data: Data) -> str:
     if data.manifest is not None:
-        return f"the objects of `{data.manifest}`"
-    return f"every file below `{data.prefix}`, each once"
+        return f"the objects of `{_short(data.manifest)}`"
+    return f"every file below `{_short(str(data.prefix))}`, each once"
+
+
+def _short(uri: str) -> str:
+    """A URI as the project file has it: below the data root without that, quotes undone."""
+    root = as_uri(data_root()).rstrip("/") + "/"
+    return unquote(uri.removeprefix(root)) if uri.startswith(root) else uri
 
 
 def _runs(project: ProjectFile, schedule: str | None) -> str:

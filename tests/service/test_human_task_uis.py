@@ -172,7 +172,7 @@ def test_the_user_interfaces_of_aws_are_refused_by_name(
     sagemaker: Any, flow_request: Callable[..., dict[str, Any]], job_request: Callable[..., dict[str, Any]], name: str
 ) -> None:
     arn = f"arn:aws:sagemaker:us-west-2:394669845002:human-task-ui/{name}"
-    told = f"HumanTaskUiArn cannot be honoured: AWS's own user interface {name} is not here"
+    told = f"HumanTaskUiArn is not supported: AWS's own user interface {name} and its task type are not offered here"
     with pytest.raises(ClientError, match=told):
         sagemaker.create_flow_definition(**flow_request(HumanTaskUiArn=arn))
     with pytest.raises(ClientError, match=told):

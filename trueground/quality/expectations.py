@@ -210,6 +210,8 @@ def _expectations() -> Any:
     logging.getLogger("great_expectations").setLevel(logging.WARNING)
     import great_expectations.expectations as gxe
 
+    # This one sets its own level when it is imported.
+    logging.getLogger("great_expectations.data_context.types.base").setLevel(logging.WARNING)
     return gxe
 
 
