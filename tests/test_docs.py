@@ -75,3 +75,17 @@ def test_the_tests_that_the_page_on_security_names_exist() -> None:
     assert len(named) > 20
     for file, name in named:
         assert re.search(rf"^def {name}\(", (ROOT / file).read_text(), re.M), f"{file}::{name}"
+
+
+def test_every_message_of_the_page_on_troubleshooting_is_in_the_code() -> None:
+    page = (ROOT / "docs" / "troubleshooting.md").read_text()
+    messages = re.findall(r"^\| `([^`]+)` \|", page, re.M)
+    assert len(messages) > 20
+    files = [
+        ROOT / "Makefile",
+        *(file for top in ("trueground", "plugins", "demo") for file in (ROOT / top).rglob("*.py")),
+    ]
+    # A message may be written in two strings, one below the other.
+    code = re.sub(r'"\s*f?"', "", "\n".join(file.read_text() for file in files))
+    for message in messages:
+        assert message in code, message
